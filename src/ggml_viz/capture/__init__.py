@@ -1,0 +1,1 @@
+"""Brings the agent into a program and records what it sees."""

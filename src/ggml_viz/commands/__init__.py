@@ -1,0 +1,1 @@
+"""The commands: each parses, calls one function that computes, hands the result to a face."""

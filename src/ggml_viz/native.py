@@ -1,0 +1,370 @@
+"""The native libraries: where they lie, and a typed binding of everything in native/core/core.h.
+
+Payloads are bytes, or a view of some, and are not copied. What the C side refuses as malformed is a
+`MalformedError`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ggml_viz.errors import UserError
+
+_FOLDER = Path(__file__).parent / "_native"
+
+# enum gv_kind
+KIND_NODE, KIND_RUN, KIND_SPLIT, KIND_COPY = range(4)
+# enum gv_clock_kind
+CLOCK_MONOTONIC, CLOCK_COUNTER = range(2)
+
+
+def _dtype(itemsize: int, **fields: tuple[Any, int]) -> np.dtype[np.void]:
+    dtype = np.dtype(
+        {
+            "names": list(fields),
+            "formats": [form for form, _ in fields.values()],
+            "offsets": [offset for _, offset in fields.values()],
+            "itemsize": itemsize,
+        }
+    )
+    assert dtype.itemsize == itemsize
+    return dtype
+
+
+_RECORD_HEAD: dict[str, tuple[Any, int]] = {
+    "start": ("<u8", 0),
+    "kind": ("u1", 8),
+    "shift": ("u1", 9),
+    "detail": ("<u2", 10),
+    "run": ("<u4", 12),
+}
+
+RECORD_DTYPE = _dtype(32, **_RECORD_HEAD, node=("<u4", 16), work=("<u4", 20), inner=("<u4", 24), wait=("<u4", 28))
+"""`struct gv_record`, its union seen as a NODE's. View as one of the following for the other kinds."""
+
+RUN_DTYPE = _dtype(
+    32,
+    **_RECORD_HEAD,
+    graph=("<u4", 16),
+    placement=("<u4", 20),
+    duration=("<u4", 24),
+    splits=("<u2", 28),
+    threads=("<u2", 30),
+)
+SPLIT_DTYPE = _dtype(
+    32,
+    **_RECORD_HEAD,
+    first=("<u4", 16),
+    count=("<u4", 20),
+    duration=("<u4", 24),
+    backend=("<u2", 28),
+    threads=("<u2", 30),
+)
+COPY_DTYPE = _dtype(
+    32, **_RECORD_HEAD, bytes=("<u8", 16), duration=("<u4", 24), **{"from": ("<u2", 28), "to": ("<u2", 30)}
+)
+
+SPAN_DTYPE = _dtype(
+    64,
+    begin=("<u8", 0),
+    end=("<u8", 8),
+    work_end=("<u8", 16),
+    work=("<u8", 24),
+    inner=("<u8", 32),
+    wait=("<u8", 40),
+    run=("<u4", 48),
+    node=("<u4", 52),
+    threads=("<u2", 56),
+    fused=("<u2", 58),
+)
+"""`struct gv_span`: one executed node of one run, all threads together; times in ticks."""
+
+TENSOR_ROW_DTYPE = _dtype(
+    240,
+    ne=(("<i8", (4,)), 0),
+    nb=(("<u8", (4,)), 32),
+    bytes=("<u8", 64),
+    view_offset_bytes=("<u8", 72),
+    name_offset=("<u4", 80),
+    name_length=("<u4", 84),
+    op=("<u4", 88),
+    type=("<u4", 92),
+    flags=("<u4", 96),
+    view=("<u4", 100),
+    source_count=("<u4", 104),
+    sources=(("<u4", (16,)), 108),
+)
+"""`struct gv_tensor_row`: one tensor of a GRAPH definition; `name_offset` counts from the start of the decoded body."""
+
+Structured: TypeAlias = npt.NDArray[np.void]
+Payload: TypeAlias = bytes | bytearray | memoryview | npt.NDArray[np.uint8]
+
+
+class MalformedError(ValueError):
+    """Bytes that are not what the trace format says they are."""
+
+
+class _GraphHead(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint32) for name in ("number", "runtime", "nodes", "tensors")]
+
+
+class _RecorderStatus(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_uint64) for name in ("processes", "alive", "records", "lost", "bytes")),
+        ("error", ctypes.c_int32),
+        ("reserved", ctypes.c_uint32),
+    ]
+
+
+@dataclass(frozen=True)
+class GraphHead:
+    """The head of a GRAPH definition."""
+
+    number: int
+    runtime: int
+    nodes: int
+    tensors: int
+
+
+@dataclass(frozen=True)
+class RecorderStatus:
+    """What a recorder has seen so far.
+
+    Attributes:
+        processes: Processes that made a segment.
+        alive: How many of these still live.
+        records: Records written to the trace.
+        lost: Records overwritten before they were read.
+        bytes: Size of the trace.
+        error: errno of the first write that failed; 0: none. The trace then ends at its last whole chunk.
+    """
+
+    processes: int
+    alive: int
+    records: int
+    lost: int
+    bytes: int
+    error: int
+
+
+def agent_path() -> Path:
+    """The library to preload into the program that is watched."""
+    return _library("agent")
+
+
+def core_path() -> Path:
+    """The library that this module calls."""
+    return _library("core")
+
+
+def _library(name: str) -> Path:
+    path = _FOLDER / f"libggml_viz_{name}.so"
+    if not path.is_file():
+        raise UserError(f"the native library is missing: {path}", "Install ggml-viz again; in a checkout: make native")
+    return path
+
+
+@functools.cache
+def _core() -> ctypes.CDLL:
+    path = core_path()
+    try:
+        core = ctypes.CDLL(str(path), use_errno=True)
+    except OSError as error:
+        raise UserError(
+            f"the native library does not load: {error}", "It needs Linux with glibc 2.17 or newer."
+        ) from None
+    pointer, size, i64, i32 = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64, ctypes.c_int
+    status = ctypes.POINTER(_RecorderStatus)
+    signatures: dict[str, tuple[Any, list[Any]]] = {
+        "gv_records_count": (i64, [pointer, size]),
+        "gv_records_decode": (i64, [pointer, size, pointer, size]),
+        "gv_records_encode": (i64, [ctypes.c_uint32, pointer, size, pointer, size]),
+        "gv_graph_head": (i32, [pointer, size, ctypes.POINTER(_GraphHead)]),
+        "gv_graph_decode": (i64, [pointer, size, pointer, size]),
+        "gv_placement_decode": (i64, [pointer, size, pointer, pointer, pointer, size]),
+        "gv_fold_spans": (i64, [pointer, size, pointer, size]),
+        "gv_recorder_open": (pointer, [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.POINTER(i32)]),
+        "gv_recorder_drain": (None, [pointer, i32, i32, status]),
+        "gv_recorder_close": (None, [pointer, status]),
+        "gv_segments_sweep": (i32, [ctypes.c_char_p]),
+        "gv_segments_folder": (i32, [ctypes.c_char_p, size]),
+        "gv_clock_now": (i32, [pointer]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(core, name)
+        function.restype, function.argtypes = result, arguments
+    return core
+
+
+def _bytes_view(payload: Payload) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(payload, np.uint8)
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        raise MalformedError(f"malformed {what}")
+    return result
+
+
+def records_count(payload: Payload) -> int:
+    """How many records the payload of a RECS chunk holds; reads only its head."""
+    view = _bytes_view(payload)
+    return _checked(_core().gv_records_count(view.ctypes.data, view.size), "records")
+
+
+def records_decode(payload: Payload, out: Structured | None = None) -> Structured:
+    """Decodes the payload of a RECS chunk.
+
+    Args:
+        payload: The payload.
+        out: Contiguous RECORD_DTYPE array to decode into, at least as long as `records_count`; made if None.
+
+    Returns:
+        The records, a RECORD_DTYPE array [n] (the beginning of `out`, if given).
+    """
+    view = _bytes_view(payload)
+    if out is None:
+        out = np.empty(records_count(view), RECORD_DTYPE)
+    assert out.dtype.itemsize == RECORD_DTYPE.itemsize
+    assert out.flags.c_contiguous
+    n = _checked(_core().gv_records_decode(view.ctypes.data, view.size, out.ctypes.data, out.size), "records")
+    return out[:n]
+
+
+def records_encode(ring: int, records: Structured) -> bytes:
+    """Encodes a RECORD_DTYPE array [n] as the payload of a RECS chunk."""
+    records = np.ascontiguousarray(records)
+    assert records.dtype.itemsize == RECORD_DTYPE.itemsize
+    out = np.empty(20 + 64 * records.size, np.uint8)
+    n = _checked(
+        _core().gv_records_encode(ring, records.ctypes.data, records.size, out.ctypes.data, out.size), "records"
+    )
+    return out[:n].tobytes()
+
+
+def graph_head(body: Payload) -> GraphHead:
+    """Reads the head of a GRAPH definition's body."""
+    view, head = _bytes_view(body), _GraphHead()
+    _checked(_core().gv_graph_head(view.ctypes.data, view.size, ctypes.byref(head)), "graph")
+    return GraphHead(head.number, head.runtime, head.nodes, head.tensors)
+
+
+def graph_decode(body: Payload) -> Structured:
+    """Decodes the tensors of a GRAPH definition's body into a TENSOR_ROW_DTYPE array [tensors], nodes first."""
+    view = _bytes_view(body)
+    count = graph_head(view).tensors
+    # A tensor takes many bytes; a hostile count must not make us allocate memory for it.
+    if count > view.size:
+        raise MalformedError("malformed graph")
+    rows = np.zeros(count, TENSOR_ROW_DTYPE)
+    n = _checked(_core().gv_graph_decode(view.ctypes.data, view.size, rows.ctypes.data, count), "graph")
+    return rows[:n]
+
+
+def placement_decode(body: Payload) -> tuple[int, int, npt.NDArray[np.uint32], npt.NDArray[np.uint64]]:
+    """Decodes a PLACEMENT definition's body.
+
+    Returns:
+        Its number, the number of its graph, and for each tensor of that graph its buffer's number (0: none) and its
+        offset in that buffer in bytes, arrays [tensors].
+    """
+    view = _bytes_view(body)
+    head = np.zeros(2, np.uint32)
+    buffers = np.zeros(view.size, np.uint32)  # a tensor takes at least one byte
+    offsets = np.zeros(view.size, np.uint64)
+    n = _checked(
+        _core().gv_placement_decode(
+            view.ctypes.data, view.size, head.ctypes.data, buffers.ctypes.data, offsets.ctypes.data, view.size
+        ),
+        "placement",
+    )
+    return int(head[0]), int(head[1]), buffers[:n].copy(), offsets[:n].copy()
+
+
+def fold_spans(records: Structured) -> Structured:
+    """Folds the NODE records of one process, a RECORD_DTYPE array [n] in any order, into spans.
+
+    Returns:
+        SPAN_DTYPE array [m], sorted by run, then node: one for each executed node of each run, all threads together.
+    """
+    records = np.ascontiguousarray(records)
+    assert records.dtype.itemsize == RECORD_DTYPE.itemsize
+    spans = np.empty(int(np.count_nonzero(records.view(RECORD_DTYPE)["kind"] == KIND_NODE)), SPAN_DTYPE)
+    n = _checked(_core().gv_fold_spans(records.ctypes.data, records.size, spans.ctypes.data, spans.size), "records")
+    return spans[:n]
+
+
+class Recorder:
+    """Drains the segments of one recording into a trace file.
+
+    Args:
+        folder: The folder of segments.
+        token: What the names of this recording's segments start with, up to their first dot.
+        path: The trace, created or truncated.
+
+    Raises:
+        OSError: The trace cannot be created.
+    """
+
+    def __init__(self, folder: Path, token: str, path: Path) -> None:
+        error = ctypes.c_int(0)
+        self._handle: int | None = _core().gv_recorder_open(
+            os.fsencode(folder), token.encode(), os.fsencode(path), ctypes.byref(error)
+        )
+        if not self._handle:
+            raise OSError(error.value, os.strerror(error.value), str(path))
+
+    def drain(self, pidfd: int, timeout_ms: int) -> RecorderStatus:
+        """Drains until `pidfd` (if not -1) becomes readable or the time is over."""
+        status = _RecorderStatus()
+        _core().gv_recorder_drain(self._open_handle(), pidfd, timeout_ms, ctypes.byref(status))
+        return _status(status)
+
+    def close(self) -> RecorderStatus:
+        """Drains what is left, ends the trace, removes the segments."""
+        status = _RecorderStatus()
+        _core().gv_recorder_close(self._open_handle(), ctypes.byref(status))
+        self._handle = None
+        return _status(status)
+
+    def _open_handle(self) -> int:
+        if self._handle is None:
+            raise ValueError("the recorder is closed")
+        return self._handle
+
+
+def _status(status: _RecorderStatus) -> RecorderStatus:
+    return RecorderStatus(status.processes, status.alive, status.records, status.lost, status.bytes, status.error)
+
+
+def segments_folder() -> Path:
+    """The folder of this user's segments, made if missing.
+
+    Raises:
+        OSError: It cannot be made, or is not safe to use.
+    """
+    out = ctypes.create_string_buffer(4096)
+    length = _core().gv_segments_folder(out, len(out))
+    if length < 0:
+        raise OSError(-length, os.strerror(-length))
+    return Path(os.fsdecode(out.raw[:length]))
+
+
+def segments_sweep(folder: Path) -> int:
+    """Removes segments that neither a process nor a recorder holds; returns how many."""
+    return int(_core().gv_segments_sweep(os.fsencode(folder)))
+
+
+def clock_now() -> tuple[int, int, int, int]:
+    """This machine's clock: its kind (CLOCK_…), ticks, monotonic ns, wall-clock ns since 1970."""
+    out = np.zeros(3, np.uint64)
+    kind = int(_core().gv_clock_now(out.ctypes.data))
+    return kind, int(out[0]), int(out[1]), int(out[2])
