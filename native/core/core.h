@@ -1,0 +1,97 @@
+/* What Python loads: decoding of trace chunks, folding of records into spans, and the recorder.
+ *
+ * Every function takes hostile input: lengths are checked, nothing is read or written outside what was
+ * passed, and a malformed input is an error code, never undefined behaviour. */
+#ifndef GV_CORE_H
+#define GV_CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ring/segment.h"
+#include "trace/definitions.h"
+
+#define GV_EXPORT __attribute__((visibility("default")))
+
+#define GV_E_MALFORMED (-1)
+#define GV_E_SPACE (-2)
+
+/* Counts the records in the payload of a RECS chunk, or GV_E_MALFORMED. Reads only its head. */
+GV_EXPORT int64_t gv_records_count(const uint8_t *payload, size_t length);
+
+/* Decodes the payload of a RECS chunk into at most `capacity` records. Returns how many, or an error. */
+GV_EXPORT int64_t gv_records_decode(const uint8_t *payload, size_t length, struct gv_record *out, size_t capacity);
+
+/* Encodes records into a RECS payload (for writers of test traces). Returns its length, or an error. */
+GV_EXPORT int64_t gv_records_encode(uint32_t ring, const struct gv_record *records, size_t count, uint8_t *out,
+                                    size_t capacity);
+
+/* The head of a GRAPH's body (after the 8-byte entry header). 0, or GV_E_MALFORMED. */
+GV_EXPORT int gv_graph_head(const uint8_t *body, size_t length, struct gv_graph_head *out);
+
+/* Decodes a GRAPH's tensors. Returns how many, or an error. */
+GV_EXPORT int64_t gv_graph_decode(const uint8_t *body, size_t length, struct gv_tensor_row *out, size_t capacity);
+
+/* Decodes a PLACEMENT: head[0] its number, head[1] its graph; for each tensor a buffer and an offset.
+ * Returns the count of tensors, or an error. */
+GV_EXPORT int64_t gv_placement_decode(const uint8_t *body, size_t length, uint32_t head[2], uint32_t *buffers,
+                                      uint64_t *offsets, size_t capacity);
+
+/* One executed node of one run, all threads together. Times in ticks. 64 bytes. */
+struct gv_span {
+    uint64_t begin;    /* the first thread's begin */
+    uint64_t end;      /* the last thread's end of its closing barrier */
+    uint64_t work_end; /* the last thread's end of work */
+    uint64_t work;     /* summed over threads */
+    uint64_t inner;    /* summed over threads */
+    uint64_t wait;     /* summed over threads */
+    uint32_t run;
+    uint32_t node;
+    uint16_t threads;
+    uint16_t fused; /* nodes computed together with this one, beyond itself */
+    uint32_t reserved;
+};
+
+/* Folds the NODE records among `records` (of one process, any order) into spans, sorted by run, then node.
+ * Records of the same run and node on different workers become one span. Returns the count of spans, or
+ * GV_E_SPACE (then `capacity` = the count of NODE records suffices). Linear when the records of each ring
+ * are in order. */
+GV_EXPORT int64_t gv_fold_spans(const struct gv_record *records, size_t count, struct gv_span *out, size_t capacity);
+
+/* --- the recorder: drains the segments of one run of `ggml-viz run` into a trace file --- */
+
+struct gv_recorder;
+
+/* What a recorder has seen so far. */
+struct gv_recorder_status {
+    uint64_t processes; /* segments found */
+    uint64_t alive;     /* of these, whose process still lives */
+    uint64_t records;   /* written to the trace */
+    uint64_t lost;      /* overwritten before they were read */
+    uint64_t bytes;     /* size of the trace */
+    int32_t error;      /* errno of the first failed write; 0: none. The trace then ends at its last whole chunk */
+    uint32_t reserved;
+};
+
+/* Creates the trace at `path` (truncating it) for the segments in `folder` whose names start with `token`
+ * and a dot. Returns NULL and sets *error to an errno. */
+GV_EXPORT struct gv_recorder *gv_recorder_open(const char *folder, const char *token, const char *path, int *error);
+
+/* Drains until `pidfd` (if not -1) becomes readable or `timeout_ms` have passed, pacing itself by how full
+ * the rings are. */
+GV_EXPORT void gv_recorder_drain(struct gv_recorder *recorder, int pidfd, int timeout_ms, struct gv_recorder_status *status);
+
+/* Drains what is left, ends every process (those alive are told to stop recording), removes the segments,
+ * closes the trace and frees the recorder. */
+GV_EXPORT void gv_recorder_close(struct gv_recorder *recorder, struct gv_recorder_status *status);
+
+/* Removes segments in `folder` that neither a process nor a recorder holds. Returns how many. */
+GV_EXPORT int gv_segments_sweep(const char *folder);
+
+/* The folder of segments for this user, made if missing (0700). Returns its length, or a negative errno. */
+GV_EXPORT int gv_segments_folder(char *out, size_t capacity);
+
+/* This machine's clock now: out[0] ticks, out[1] monotonic ns, out[2] wall ns. Returns enum gv_clock_kind. */
+GV_EXPORT int gv_clock_now(uint64_t out[3]);
+
+#endif

@@ -1,0 +1,225 @@
+/* The recorder: finds the segments of one run as they appear and drains them all into one trace. */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/core.h"
+#include "platform/clock.h"
+#include "platform/platform.h"
+#include "trace/drain.h"
+
+/* How long to sleep between steps: short while rings fill quickly, long while nothing happens. */
+#define PACE_MIN_NS 1000000u
+#define PACE_MAX_NS 20000000u
+#define SCAN_INTERVAL_NS 20000000u
+#define NAME_LENGTH 256u
+
+struct watched {
+    struct watched *next;
+    struct gv_drain *drain; /* NULL: ended */
+    char name[NAME_LENGTH];
+};
+
+struct gv_recorder {
+    struct gv_writer writer;
+    struct watched *watched;
+    char folder[4096];
+    char prefix[NAME_LENGTH];
+    uint32_t processes;
+    uint64_t next_scan_ns;
+    uint64_t pace_ns;
+    uint64_t ended_records, ended_lost;
+};
+
+static void path_of(const struct gv_recorder *recorder, const char *name, char *out, size_t capacity) {
+    snprintf(out, capacity, "%s/%s", recorder->folder, name);
+}
+
+static void found(const char *name, void *context) {
+    struct gv_recorder *recorder = context;
+    if (strlen(name) >= NAME_LENGTH) {
+        return;
+    }
+    for (struct watched *w = recorder->watched; w; w = w->next) {
+        if (strcmp(w->name, name) == 0) {
+            return;
+        }
+    }
+    char path[8192];
+    path_of(recorder, name, path, sizeof path);
+    struct gv_view view;
+    if (gv_view_open(&view, path) != 0) {
+        return; /* not ready yet: the next scan finds it */
+    }
+    struct watched *watched = calloc(1, sizeof *watched);
+    struct gv_drain *drain = gv_drain_open(&view, &recorder->writer, recorder->processes + 1);
+    if (!watched || !drain) {
+        free(watched);
+        if (drain) {
+            struct gv_stat stat;
+            gv_drain_close(drain, GV_DONE_DETACHED, &stat);
+        } else {
+            gv_view_close(&view);
+        }
+        return;
+    }
+    recorder->processes++;
+    watched->drain = drain;
+    memcpy(watched->name, name, strlen(name) + 1);
+    watched->next = recorder->watched;
+    recorder->watched = watched;
+}
+
+static void end(struct gv_recorder *recorder, struct watched *watched, enum gv_done reason) {
+    struct gv_stat stat;
+    recorder->ended_records += gv_drain_records(watched->drain);
+    gv_drain_close(watched->drain, reason, &stat);
+    recorder->ended_lost += stat.lost;
+    watched->drain = NULL;
+    char path[8192];
+    path_of(recorder, watched->name, path, sizeof path);
+    unlink(path);
+}
+
+static void scan(struct gv_recorder *recorder) {
+    gv_list(recorder->folder, recorder->prefix, found, recorder);
+    for (struct watched *w = recorder->watched; w; w = w->next) {
+        if (w->drain) {
+            const struct gv_view *view = gv_drain_view(w->drain);
+            if (gv_segment_abandoned(view->fd, view->segment->pid)) {
+                end(recorder, w, GV_DONE_ENDED);
+            }
+        }
+    }
+    recorder->next_scan_ns = gv_nanoseconds(CLOCK_MONOTONIC) + SCAN_INTERVAL_NS;
+}
+
+static unsigned step(struct gv_recorder *recorder) {
+    unsigned fullest = 0;
+    for (struct watched *w = recorder->watched; w; w = w->next) {
+        if (w->drain) {
+            unsigned percent = gv_drain_step(w->drain);
+            fullest = percent > fullest ? percent : fullest;
+        }
+    }
+    return fullest;
+}
+
+static void report(const struct gv_recorder *recorder, struct gv_recorder_status *status) {
+    *status = (struct gv_recorder_status){
+        .processes = recorder->processes,
+        .records = recorder->ended_records,
+        .lost = recorder->ended_lost,
+        .bytes = recorder->writer.bytes,
+        .error = recorder->writer.error,
+    };
+    for (struct watched *w = recorder->watched; w; w = w->next) {
+        if (w->drain) {
+            status->alive++;
+            status->records += gv_drain_records(w->drain);
+            status->lost += gv_drain_stat(w->drain).lost;
+        }
+    }
+}
+
+struct gv_recorder *gv_recorder_open(const char *folder, const char *token, const char *path, int *error) {
+    struct gv_recorder *recorder = calloc(1, sizeof *recorder);
+    if (!recorder) {
+        *error = ENOMEM;
+        return NULL;
+    }
+    int folder_length = snprintf(recorder->folder, sizeof recorder->folder, "%s", folder);
+    int prefix_length = snprintf(recorder->prefix, sizeof recorder->prefix, "%s.", token);
+    if (folder_length >= (int)sizeof recorder->folder || prefix_length >= (int)sizeof recorder->prefix) {
+        *error = ENAMETOOLONG;
+    } else {
+        *error = gv_writer_create(&recorder->writer, path);
+    }
+    if (*error) {
+        free(recorder);
+        return NULL;
+    }
+    recorder->pace_ns = PACE_MIN_NS;
+    return recorder;
+}
+
+void gv_recorder_drain(struct gv_recorder *recorder, int pidfd, int timeout_ms, struct gv_recorder_status *status) {
+    uint64_t deadline = gv_nanoseconds(CLOCK_MONOTONIC) + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000u;
+    for (;;) {
+        uint64_t now = gv_nanoseconds(CLOCK_MONOTONIC);
+        if (now >= recorder->next_scan_ns) {
+            scan(recorder);
+        }
+        unsigned fullest = step(recorder);
+        if (fullest > 5) {
+            recorder->pace_ns = recorder->pace_ns / 2 < PACE_MIN_NS ? PACE_MIN_NS : recorder->pace_ns / 2;
+        } else if (fullest < 2) {
+            recorder->pace_ns = recorder->pace_ns * 2 > PACE_MAX_NS ? PACE_MAX_NS : recorder->pace_ns * 2;
+        }
+        now = gv_nanoseconds(CLOCK_MONOTONIC);
+        if (now >= deadline) {
+            break;
+        }
+        uint64_t left = deadline - now;
+        if (gv_wait_exit(pidfd, left < recorder->pace_ns ? left : recorder->pace_ns)) {
+            break;
+        }
+    }
+    report(recorder, status);
+}
+
+void gv_recorder_close(struct gv_recorder *recorder, struct gv_recorder_status *status) {
+    scan(recorder);
+    for (struct watched *w = recorder->watched; w; w = w->next) {
+        if (w->drain) {
+            struct gv_segment *segment = gv_drain_view(w->drain)->segment;
+            atomic_fetch_or_explicit(&segment->control, GV_CONTROL_STOPPED, memory_order_relaxed);
+            end(recorder, w, GV_DONE_DETACHED);
+        }
+    }
+    gv_writer_close(&recorder->writer);
+    report(recorder, status);
+    while (recorder->watched) {
+        struct watched *next = recorder->watched->next;
+        free(recorder->watched);
+        recorder->watched = next;
+    }
+    free(recorder);
+}
+
+struct sweep {
+    const char *folder;
+    int removed;
+};
+
+static void sweep_one(const char *name, void *context) {
+    struct sweep *sweep = context;
+    char path[8192];
+    snprintf(path, sizeof path, "%s/%s", sweep->folder, name);
+    uint64_t size;
+    int fd = gv_segment_open(path, &size);
+    if (fd < 0) {
+        return;
+    }
+    /* A segment without a whole header was left by a process that died while making it. */
+    uint32_t pid = 0;
+    const struct gv_segment *segment = size >= GV_PAGE ? gv_map(fd, size) : NULL;
+    if (segment) {
+        pid = segment->pid;
+        gv_unmap((void *)segment, size);
+    }
+    if (gv_segment_abandoned(fd, pid)) {
+        unlink(path);
+        sweep->removed++;
+    }
+    gv_close(fd);
+}
+
+int gv_segments_sweep(const char *folder) {
+    struct sweep sweep = {.folder = folder};
+    gv_list(folder, "", sweep_one, &sweep);
+    return sweep.removed;
+}

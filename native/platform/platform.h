@@ -1,0 +1,57 @@
+/* The few things that differ by system. Each system implements this header in one file; nothing else
+ * has a system's #ifdef (the clock's instruction, platform/clock.h, differs by CPU). */
+#ifndef GV_PLATFORM_H
+#define GV_PLATFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* --- segments: files in the memory-backed run-time folder --- */
+
+/* Writes the folder of this user's segments to `out`, making it (0700) if missing. Returns its length, or a
+ * negative errno; -EPERM where the folder belongs to somebody else or is open to others. */
+int gv_folder(char *out, size_t capacity);
+
+/* Creates the file exclusively (0600), of `size` bytes without committing memory, and takes a shared lock that
+ * lasts as long as the process. Returns the descriptor, or a negative errno. */
+int gv_segment_create(const char *path, uint64_t size);
+
+/* Opens an existing segment read-write and takes a shared lock. Returns the descriptor, or a negative errno. */
+int gv_segment_open(const char *path, uint64_t *size);
+
+/* True if the process `pid` is gone and nobody but this descriptor holds its file. */
+bool gv_segment_abandoned(int fd, uint32_t pid);
+
+void *gv_map(int fd, uint64_t size);
+void gv_unmap(void *address, uint64_t size);
+void gv_close(int fd);
+
+/* Commits memory of a mapped segment, so that a full file system is an error here and not a SIGBUS later.
+ * Returns 0 or a negative errno. */
+int gv_commit(int fd, uint64_t offset, uint64_t length);
+
+/* Bytes of memory that the file really occupies. */
+uint64_t gv_touched_bytes(int fd);
+
+/* Calls `visit` for every name in the folder that starts with `prefix`. */
+void gv_list(const char *folder, const char *prefix, void (*visit)(const char *name, void *context), void *context);
+
+/* --- this process --- */
+
+uint32_t gv_process_id(void);
+uint32_t gv_parent_process_id(void);
+uint32_t gv_process_group(void);
+uint32_t gv_thread_id(void);
+uint32_t gv_cpus(void);
+size_t gv_executable(char *out, size_t capacity);
+/* The command line, arguments separated by NUL, cut at `capacity`. */
+size_t gv_command_line(char *out, size_t capacity);
+
+/* --- waiting --- */
+
+void gv_sleep_ns(uint64_t ns);
+/* Waits until `pidfd` is readable (true) or the time is over (false). -1 never becomes readable. */
+bool gv_wait_exit(int pidfd, uint64_t ns);
+
+#endif

@@ -1,0 +1,34 @@
+/* Draining one segment into a trace file: the same code in the recorder beside the watched process and, where
+ * there is none, inside it. */
+#ifndef GV_DRAIN_H
+#define GV_DRAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ring/reader.h"
+#include "trace/format.h"
+#include "trace/writer.h"
+
+struct gv_drain;
+
+/* Starts draining `view` (which it takes over) as `process` of the file. NULL if memory is short. */
+struct gv_drain *gv_drain_open(const struct gv_view *view, struct gv_writer *writer, uint32_t process);
+
+/* Writes what has been published since the last call. Returns how full the fullest ring was, in percent. */
+unsigned gv_drain_step(struct gv_drain *drain);
+
+/* Writes what is left, and the process's last chunks, and frees the drain with its view. With
+ * GV_DONE_ENDED the segment is taken to be silent: a run still in progress in it never ended, which makes the
+ * reason GV_DONE_ABNORMAL. */
+void gv_drain_close(struct gv_drain *drain, enum gv_done reason, struct gv_stat *stat);
+
+/* Counters so far. */
+struct gv_stat gv_drain_stat(const struct gv_drain *drain);
+
+/* Records that it has written to the file. */
+uint64_t gv_drain_records(const struct gv_drain *drain);
+
+const struct gv_view *gv_drain_view(const struct gv_drain *drain);
+
+#endif
