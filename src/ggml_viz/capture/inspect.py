@@ -1,0 +1,263 @@
+"""Says before (or after) a program is run whether the agent can be loaded into it, and where its ggml is."""
+
+from __future__ import annotations
+
+import glob
+import os
+import platform
+import shutil
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ggml_viz.capture.elf import Elf, ElfError, defined_symbols, is_elf, read_elf
+from ggml_viz.errors import UserError
+
+GRAPH_CALLS = frozenset(
+    {
+        "ggml_backend_sched_graph_compute",
+        "ggml_backend_sched_graph_compute_async",
+        "ggml_backend_graph_compute",
+        "ggml_backend_graph_compute_async",
+        "ggml_graph_compute",
+    }
+)
+NODE_CALL = "ggml_cpu_extra_compute_forward"
+
+_MOST_INTERPRETERS = 5  # as many as Linux follows
+_MOST_LIBRARIES = 1000
+_GGML_TEXT = b"GGML_ASSERT("  # stays in a program even when its symbols are stripped
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why the agent cannot see a program's ggml, and how to go on."""
+
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class GgmlObject:
+    """A file with ggml in it, or that calls ggml.
+
+    Attributes:
+        path: The file.
+        graphs: Its graph runs go through the dynamic linker, where the agent can see them.
+        nodes: So do the nodes that its CPU backend computes.
+    """
+
+    path: Path
+    graphs: bool
+    nodes: bool
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is known of a program from its files.
+
+    Attributes:
+        path: The file that the system runs in the end: for a script, its interpreter.
+        script: The script, if it is one.
+        obstacle: Why its ggml cannot be seen; None: nothing is in the way.
+        ggml: Where ggml is, as far as the program was linked with it; libraries that are loaded later are not known.
+        missing: Libraries that it is linked with and that were not found.
+    """
+
+    path: Path
+    script: Path | None
+    obstacle: Obstacle | None
+    ggml: tuple[GgmlObject, ...]
+    missing: tuple[str, ...]
+
+
+def find_program(name: str, environment: Mapping[str, str] = os.environ) -> Path:
+    """Finds what running `name` would run.
+
+    Raises:
+        UserError: With exit status 127 if there is none, 126 if it cannot be executed.
+    """
+    found = shutil.which(name, path=environment.get("PATH", os.defpath))
+    if found:
+        return Path(found)
+    if os.sep not in name:
+        raise UserError(f"command not found: {name}", exit_status=127)
+    if not os.path.exists(name):
+        raise UserError(f"no such file: {name}", exit_status=127)
+    what = "is a folder" if os.path.isdir(name) else "may not be executed"
+    raise UserError(f"{name} {what}", None if os.path.isdir(name) else f"chmod +x {name}", exit_status=126)
+
+
+def inspect_program(path: Path, environment: Mapping[str, str] = os.environ) -> Program:
+    """Inspects a program's files; nothing is executed."""
+    script, interpreter = None, _interpreter(path, environment)
+    if interpreter:
+        script, path = path, interpreter
+    for _ in range(_MOST_INTERPRETERS):
+        deeper = _interpreter(path, environment)
+        if not deeper:
+            break
+        path = deeper
+    try:
+        elf = read_elf(path)
+    except OSError as error:
+        obstacle = Obstacle(f"{path} cannot be read: {error.strerror}.", "If it can be executed, run will try.")
+        return Program(path, script, obstacle, (), ())
+    except ElfError as error:
+        what = "is damaged" if is_elf(path) else "is neither a program nor a script with a #! line"
+        return Program(path, script, Obstacle(f"{path} {what}: {error}.", "Name the program itself."), (), ())
+    obstacle = _cannot_preload(path, elf)
+    if obstacle or elf.bits != 64:
+        return Program(path, script, obstacle, (), ())
+    ggml, missing = _linked_ggml(path, elf, environment)
+    return Program(path, script, None if ggml else _built_in_ggml(path), ggml, missing)
+
+
+def _interpreter(path: Path, environment: Mapping[str, str]) -> Path | None:
+    """The program that a script's first line names, `env` followed."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(256)
+    except OSError:
+        return None
+    if not line.startswith(b"#!"):
+        return None
+    words = os.fsdecode(line[2:]).split()
+    if not words:
+        return None
+    if os.path.basename(words[0]) == "env":
+        # The program is the first word that is neither an option nor a setting: `env -S A=1 python3 -u`.
+        named = next((word for word in words[1:] if not word.startswith("-") and "=" not in word), None)
+        found = shutil.which(named, path=environment.get("PATH", os.defpath)) if named else None
+        return Path(found) if found else Path(words[0])
+    return Path(words[0])
+
+
+def _cannot_preload(path: Path, elf: Elf) -> Obstacle | None:
+    """Why the dynamic linker would not load the agent into this program."""
+    if elf.bits != 64:
+        return Obstacle(f"{path} is a 32-bit program; the agent is 64-bit.", "Use a 64-bit build of it.")
+    if elf.machine != platform.machine():
+        return Obstacle(
+            f"{path} is a program for {elf.machine}; this machine is {platform.machine()}.",
+            f"Use a build for {platform.machine()}.",
+        )
+    if elf.interpreter is None:
+        return Obstacle(
+            f"{path} is statically linked: nothing can be preloaded into it.",
+            "Use a build with shared libraries (llama.cpp: cmake -DBUILD_SHARED_LIBS=ON).",
+        )
+    if "ld-musl" in elf.interpreter:
+        return Obstacle(
+            f"{path} uses the C library musl; the agent needs glibc.", "Run it where glibc is, for example on Debian."
+        )
+    return _runs_privileged(path)
+
+
+def _runs_privileged(path: Path) -> Obstacle | None:
+    """Programs that gain rights when they start are not open to preloading."""
+    status = path.stat()
+    gained = None
+    if status.st_mode & stat.S_ISUID and status.st_uid != os.getuid():
+        gained = "setuid"
+    elif status.st_mode & stat.S_ISGID and status.st_gid not in (os.getgid(), *os.getgroups()):
+        gained = "setgid"
+    elif os.getuid() != 0 and _has_capabilities(path):
+        gained = "given capabilities (setcap)"
+    if not gained:
+        return None
+    return Obstacle(
+        f"{path} is {gained}: the system does not allow preloading into programs that gain rights.",
+        "Run a copy of it without those rights (cp drops them).",
+    )
+
+
+def _has_capabilities(path: Path) -> bool:
+    try:
+        return bool(os.getxattr(path, "security.capability"))
+    except OSError:
+        return False
+
+
+def _linked_ggml(
+    path: Path, elf: Elf, environment: Mapping[str, str]
+) -> tuple[tuple[GgmlObject, ...], tuple[str, ...]]:
+    """Follows what the program is linked with, as the dynamic linker would, and picks what has to do with ggml."""
+    found: list[GgmlObject] = []
+    missing: list[str] = []
+    folders = _library_folders(environment)
+    seen: set[str] = set()
+    queue = [(path, elf)]
+    while queue and len(seen) < _MOST_LIBRARIES:
+        at, read = queue.pop(0)
+        if any(name.startswith("ggml_") for name in read.called):
+            found.append(GgmlObject(at, not GRAPH_CALLS.isdisjoint(read.called), NODE_CALL in read.called))
+        for name in read.needed:
+            if name in seen:
+                continue
+            seen.add(name)
+            library = _find_library(name, [*_own_folders(at, read), *folders], read.machine)
+            if library:
+                queue.append(library)
+            else:
+                missing.append(name)
+    return tuple(found), tuple(missing)
+
+
+def _find_library(name: str, folders: Sequence[str], machine: str) -> tuple[Path, Elf] | None:
+    candidates = [name] if os.sep in name else [os.path.join(folder, name) for folder in folders]
+    for candidate in map(Path, candidates):
+        try:
+            elf = read_elf(candidate)
+        except (OSError, ElfError):
+            continue
+        if elf.bits == 64 and elf.machine == machine:
+            return candidate, elf
+    return None
+
+
+def _own_folders(path: Path, elf: Elf) -> list[str]:
+    origin = str(path.resolve().parent)
+    return [folder.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for folder in elf.search]
+
+
+def _library_folders(environment: Mapping[str, str]) -> list[str]:
+    """Where the dynamic linker looks, its cache replaced by what the cache is made from."""
+    folders = [folder for folder in environment.get("LD_LIBRARY_PATH", "").replace(";", ":").split(":") if folder]
+    for configuration in ["/etc/ld.so.conf", *sorted(glob.glob("/etc/ld.so.conf.d/*.conf"))]:
+        try:
+            lines = Path(configuration).read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        folders += [line.strip() for line in lines if line.strip().startswith("/")]
+    for base in ("/lib", "/usr/lib"):
+        folders += [f"{base}/{platform.machine()}-linux-gnu", f"{base}64", base]
+    return folders
+
+
+def _built_in_ggml(path: Path) -> Obstacle | None:
+    """Finds ggml that was linked into the program itself, where no call goes through the dynamic linker."""
+    try:
+        symbols = defined_symbols(path, "ggml_")
+    except (OSError, ElfError):
+        symbols = set()
+    if not symbols and not _contains(path, _GGML_TEXT):
+        return None
+    return Obstacle(
+        f"ggml is linked into {path} itself{'' if symbols else ', without symbols'}: its calls cannot be seen.",
+        "Use a build with shared libraries (llama.cpp: cmake -DBUILD_SHARED_LIBS=ON).",
+    )
+
+
+def _contains(path: Path, text: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            tail = b""
+            while block := file.read(1 << 20):
+                if text in tail + block:
+                    return True
+                tail = block[-len(text) :]
+    except OSError:
+        pass
+    return False

@@ -1,0 +1,106 @@
+"""Records a program from its start to its end into a trace file."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ggml_viz import native
+from ggml_viz.capture.inspect import find_program
+from ggml_viz.capture.launch import agent_environment, signals_passed_on, start
+from ggml_viz.errors import UserError
+
+# How long a forwarded signal may have to wait: Python handles signals between two calls of the recorder.
+_TURN_MS = 100
+# The same where the kernel has no pidfd and the recorder cannot be woken by the program's end.
+_BLIND_TURN_MS = 10
+
+
+@dataclass(frozen=True)
+class Recording:
+    """How a recording ended.
+
+    Attributes:
+        path: The trace; None: nothing was recorded and there is no file.
+        status: What the recorder saw.
+        exit_code: The program's exit status; negative: the signal that it died of.
+    """
+
+    path: Path | None
+    status: native.RecorderStatus
+    exit_code: int
+
+
+def record(
+    command: Sequence[str], path: Path, detail: str | None = None, environment: Mapping[str, str] = os.environ
+) -> Recording:
+    """Runs a program with the agent in it and writes what the agent sees to `path`.
+
+    Args:
+        command: The program and its arguments.
+        path: The trace; overwritten. Removed again if the program never called ggml.
+        detail: thread, op or graph; None: as the environment or the agent has it.
+        environment: The program's environment, without the agent.
+
+    Raises:
+        UserError: The program cannot be started (exit status 126, 127), or the trace not be written (125).
+    """
+    program = find_program(command[0], environment)
+    token = secrets.token_hex(8)
+    watched = agent_environment(environment, token, detail)
+    try:
+        folder = native.segments_folder()
+        native.segments_sweep(folder)
+    except OSError as error:
+        raise UserError(f"no folder for shared memory: {error.strerror}", exit_status=125) from None
+    try:
+        recorder = native.Recorder(folder, token, path)
+    except OSError as error:
+        raise UserError(f"the trace cannot be written: {path}: {error.strerror}", exit_status=125) from None
+
+    status = None
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []  # signals that came before there was a program to send them to
+
+    def send(number: int) -> None:
+        if child is None:
+            early.append(number)
+        else:
+            child.send_signal(number)
+
+    try:
+        with signals_passed_on(send):
+            child = start(program, command, watched)
+            for number in early:
+                child.send_signal(number)
+            _drain_until_exit(recorder, child)
+            status = recorder.close()
+    finally:
+        if status is None:  # the program could not be started
+            recorder.close()
+            _remove(path)
+    if status.processes == 0:
+        _remove(path)
+    return Recording(path if status.processes else None, status, child.returncode)
+
+
+def _remove(path: Path) -> None:
+    if path.is_file():  # and not, say, /dev/null
+        path.unlink()
+
+
+def _drain_until_exit(recorder: native.Recorder, child: subprocess.Popen[bytes]) -> None:
+    try:
+        pidfd = os.pidfd_open(child.pid)
+    except OSError:  # Linux before 5.3, and some sandboxes
+        pidfd = -1
+    try:
+        while child.poll() is None:
+            recorder.drain(pidfd, _BLIND_TURN_MS if pidfd < 0 else _TURN_MS)
+    finally:
+        if pidfd >= 0:
+            os.close(pidfd)
