@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from ggml_viz import __version__
-from ggml_viz.errors import UserError
+from ggml_viz.errors import UserError, print_error
 
 COMMANDS = ("run", "report", "info", "doctor", "demo", "agent-path")
 
@@ -86,9 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except UserError as error:
-        print(f"ggml-viz: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
+        print_error(error.message, error.hint)
         return error.exit_status
     except KeyboardInterrupt:
         return 130

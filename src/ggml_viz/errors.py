@@ -1,6 +1,8 @@
-"""The one exception that a user is meant to read."""
+"""The one exception that a user is meant to read, and how it is printed."""
 
 from __future__ import annotations
+
+import sys
 
 
 class UserError(Exception):
@@ -17,3 +19,10 @@ class UserError(Exception):
         self.message = message
         self.hint = hint
         self.exit_status = exit_status
+
+
+def print_error(message: str, hint: str | None = None) -> None:
+    """Prints a message for the user, and below it what to do."""
+    print(f"ggml-viz: {message}", file=sys.stderr)
+    if hint:
+        print(f"  {hint}", file=sys.stderr)

@@ -102,13 +102,13 @@ def inspect_program(path: Path, environment: Mapping[str, str] = os.environ) -> 
     try:
         elf = read_elf(path)
     except OSError as error:
-        obstacle = Obstacle(f"{path} cannot be read: {error.strerror}.", "If it can be executed, run will try.")
-        return Program(path, script, obstacle, (), ())
+        unreadable = Obstacle(f"{path} cannot be read: {error.strerror}.", "Name the program itself.")
+        return Program(path, script, unreadable, (), ())
     except ElfError as error:
-        what = "is damaged" if is_elf(path) else "is neither a program nor a script with a #! line"
-        return Program(path, script, Obstacle(f"{path} {what}: {error}.", "Name the program itself."), (), ())
+        damaged = f"{path} is damaged: {error}." if is_elf(path) else f"{path} is not a program."
+        return Program(path, script, Obstacle(damaged, "Name the program itself."), (), ())
     obstacle = _cannot_preload(path, elf)
-    if obstacle or elf.bits != 64:
+    if obstacle:
         return Program(path, script, obstacle, (), ())
     ggml, missing = _linked_ggml(path, elf, environment)
     return Program(path, script, None if ggml else _built_in_ggml(path), ggml, missing)

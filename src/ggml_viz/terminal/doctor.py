@@ -1,0 +1,70 @@
+"""Draws what `doctor` found."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TextIO
+
+from ggml_viz.capture.inspect import Program
+from ggml_viz.capture.machine import Machine
+
+_CLOCKS = {"counter": "the CPU's counter (invariant)", "monotonic": "the monotonic clock: a little more overhead"}
+
+
+def print_doctor(machine: Machine, program: Program | None, command: Sequence[str], file: TextIO) -> None:
+    """Prints what can be captured, and what cannot and why."""
+    rows = [
+        ("machine", f"{machine.system} · {machine.architecture} · {machine.cpus} CPUs · {machine.libc}"),
+        ("agent", str(machine.agent or "missing")),
+        ("clock", _CLOCKS.get(machine.clock or "", "unknown")),
+        ("memory", _memory(machine)),
+    ]
+    for name, text in rows:
+        _row(file, name, text)
+    for problem in machine.problems:
+        _row(file, "!", problem)
+    if not machine.usable:
+        print("\nNothing can be recorded on this machine until that is solved.", file=file)
+        return
+    if program is None:
+        print("\nPrograms can be recorded on this machine: ggml-viz run -- PROGRAM …", file=file)
+        print("To ask about one: ggml-viz doctor -- PROGRAM", file=file)
+        return
+    print(file=file)
+    _print_program(program, command, file)
+
+
+def _print_program(program: Program, command: Sequence[str], file: TextIO) -> None:
+    _row(file, "program", f"{program.script} · run by {program.path}" if program.script else str(program.path))
+    for number, part in enumerate(program.ggml):
+        seen = [what for what, there in (("graph runs", part.graphs), ("nodes", part.nodes)) if there]
+        what = " and ".join(seen) + " can be seen" if seen else "uses ggml"
+        _row(file, "" if number else "ggml", f"{part.path} · {what}")
+    if program.missing:
+        _row(file, "!", f"Libraries that were not found: {', '.join(program.missing)}")
+    print(file=file)
+    if program.obstacle:
+        print(f"It cannot be recorded. {program.obstacle.message}\n{program.obstacle.hint}", file=file)
+        return
+    run = f"ggml-viz run -- {shlex.join(command)}"
+    if not program.ggml:
+        print("It is not linked with ggml. If it loads ggml later, as Python and Node.js packages do,", file=file)
+        print(f"that is recorded: {run}", file=file)
+    elif any(part.nodes for part in program.ggml):
+        print(f"Graph runs, nodes on every thread, copies and memory can be recorded: {run}", file=file)
+    elif any(part.graphs for part in program.ggml):
+        print(f"Graph runs, copies and memory can be recorded: {run}", file=file)
+        print("Nodes are too if it loads ggml's CPU backend from a library of its own.", file=file)
+    else:
+        print(f"It uses ggml; whether graph runs can be seen shows when it runs: {run}", file=file)
+
+
+def _memory(machine: Machine) -> str:
+    if not machine.folder:
+        return "no folder"
+    return f"{machine.folder} · {machine.folder_free_bytes / 1e9:.1f} of {machine.folder_size_bytes / 1e9:.1f} GB free"
+
+
+def _row(file: TextIO, name: str, text: str) -> None:
+    print(f"{name:<9}{text}", file=file)
