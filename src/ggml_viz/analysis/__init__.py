@@ -1,0 +1,1 @@
+"""Questions that a trace answers, one module each. Nothing here prints."""

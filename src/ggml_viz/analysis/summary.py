@@ -1,0 +1,385 @@
+"""What a trace amounts to: the data of `report`, and of its JSON, whose keys are a contract."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import shlex
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ggml_viz.analysis.memory import Memory, peak_memory
+from ggml_viz.analysis.operations import Operations, total_operations
+from ggml_viz.analysis.throughput import PhaseTotal, phase_totals
+from ggml_viz.model.phases import PHASES
+from ggml_viz.model.trace import Process, Trace, shifted
+from ggml_viz.trace.chunks import VERSION
+from ggml_viz.trace.definitions import DETAIL_NAMES, NOTE_DISTORTING, NOTE_NOT_SEEN
+from ggml_viz.trace.reader import DONE_ABNORMAL, DONE_DETACHED, DONE_ENDED
+
+SCHEMA = 1
+# Of the year 9999, past which Python knows no dates.
+_LAST_MICROSECOND = 253_402_300_799_000_000
+APPLICATION = "application"
+
+_ENDS = {DONE_ENDED: "ended", DONE_DETACHED: "detached", DONE_ABNORMAL: "abnormal"}
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSummary:
+    """Who was watched and how.
+
+    Attributes:
+        pid: Process id.
+        command: Its command line.
+        ggml_version: Of each copy of ggml in it; empty if that does not tell.
+        method: How the agent came in.
+        detail: `thread`, `op` or `graph`.
+        distorting: Whether watching changed what was watched.
+        not_seen: What could not be seen and why.
+        end: `ended`; `detached`: the recording stopped before the process; `abnormal`: it died in a run; `cut`: the trace
+            does not say.
+        threads: The most CPU threads that worked on one graph.
+    """
+
+    pid: int
+    command: str
+    ggml_version: str
+    method: str
+    detail: str
+    distorting: bool
+    not_seen: list[str]
+    end: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSummary:
+    """The recording itself.
+
+    Attributes:
+        path: The file.
+        format: Its version.
+        started: When, ISO 8601 in UTC.
+        duration_s: From then to the last that was heard of any process.
+        records: In the file.
+        lost: Records that are missing: overwritten before they were read, or no ring was free for them.
+        skipped: Records left out on request.
+        damage: What ends the readable part of the file before its end.
+        processes: Who was watched.
+    """
+
+    path: str
+    format: int
+    started: str
+    duration_s: float
+    records: int
+    lost: int
+    skipped: int
+    damage: str | None
+    processes: list[ProcessSummary]
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """What recording cost the program.
+
+    Attributes:
+        ns_per_record: To record one node on one thread, measured in the process; the mean over processes.
+        share: Of the threads' time inside graphs.
+    """
+
+    ns_per_record: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class GraphCounts:
+    """How many.
+
+    Attributes:
+        runs: Graphs computed.
+        definitions: Distinct graphs.
+        nodes: Nodes executed in all runs; a fused pair is two.
+    """
+
+    runs: int
+    definitions: int
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSummary:
+    """One phase; `analysis.throughput` says what its time is.
+
+    Attributes:
+        phase: One of PHASES.
+        runs: Graphs computed.
+        tokens: That went through the model.
+        seconds: Its time.
+        tokens_per_second: None where no tokens were seen.
+    """
+
+    phase: str
+    runs: int
+    tokens: int
+    seconds: float
+    tokens_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpSummary:
+    """One op, over all runs.
+
+    Attributes:
+        op: As ggml describes it; a fused pair is `RMS_NORM+MUL`.
+        count: Spans: executed nodes, or fused groups of nodes.
+        seconds: Wall time from the first thread's begin to the closing barrier.
+        work_s: Thread-seconds of work.
+        wait_s: Thread-seconds at barriers, inside the node and at its end.
+        share: Of the time inside graphs.
+        p50_us: Half of the spans took at most so long.
+        p99_us: And 99 of 100.
+    """
+
+    op: str
+    count: int
+    seconds: float
+    work_s: float
+    wait_s: float
+    share: float
+    p50_us: float
+    p99_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadSummary:
+    """One worker of the CPU backend, over all runs.
+
+    Attributes:
+        worker: Its index; 0 is the thread that called.
+        work_s: Time at work.
+        wait_s: Time at barriers, inside nodes and at their end.
+        busy: Work as a share of the time in all runs that the CPU backend executed nodes of.
+    """
+
+    worker: int
+    work_s: float
+    wait_s: float
+    busy: float
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSummary:
+    """One backend.
+
+    Attributes:
+        backend: Its name.
+        runs: That it computed a part of.
+        splits: The parts.
+        seconds: They took; of a backend that computes asynchronously, submitting them.
+    """
+
+    backend: str
+    runs: int
+    splits: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CopySummary:
+    """Bytes moved into, out of and between tensors. In JSON its ends are `from` and `to`.
+
+    Attributes:
+        source: Buffer type, or `application` for the program's own memory.
+        target: The same.
+        count: Copies.
+        bytes: They moved.
+        seconds: They took; of asynchronous ones, submitting them.
+    """
+
+    source: str
+    target: str
+    count: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The data of a report."""
+
+    trace: TraceSummary
+    overhead: Overhead
+    graphs: GraphCounts
+    phases: list[PhaseSummary]
+    ops: list[OpSummary]
+    threads: list[ThreadSummary]
+    backends: list[BackendSummary]
+    copies: list[CopySummary]
+    memory: Memory
+
+    def to_json(self) -> dict[str, Any]:
+        """Schema 1 of `report --json`."""
+        data = dataclasses.asdict(self)
+        for copy in data["copies"]:
+            copy["from"], copy["to"] = copy.pop("source"), copy.pop("target")
+        return {"schema": SCHEMA, **data}
+
+
+def summarize(trace: Trace) -> Summary:
+    """Adds up a trace."""
+    operations = total_operations(trace.processes)
+    return Summary(
+        trace=_trace(trace),
+        overhead=_overhead(trace),
+        graphs=GraphCounts(
+            runs=sum(len(process.runs) for process in trace.processes),
+            definitions=sum(len(process.file.definitions.graphs) for process in trace.processes),
+            nodes=operations.nodes,
+        ),
+        phases=_phases(trace),
+        ops=_ops(operations, _graph_seconds(trace)),
+        threads=[
+            ThreadSummary(worker, total.work_s, total.wait_s, _ratio(total.work_s, operations.graph_s))
+            for worker, total in sorted(operations.workers.items())
+        ],
+        backends=_backends(trace),
+        copies=_copies(trace),
+        memory=peak_memory(trace.processes),
+    )
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _graph_seconds(trace: Trace) -> float:
+    return sum(float(process.clock.seconds(process.runs.duration).sum()) for process in trace.processes)
+
+
+def _trace(trace: Trace) -> TraceSummary:
+    counters = [process.file.counters for process in trace.processes if process.file.counters]
+    started = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(
+        microseconds=min(trace.started_wall_ns // 1000, _LAST_MICROSECOND)
+    )
+    return TraceSummary(
+        path=trace.file.path,
+        format=VERSION,
+        started=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        duration_s=trace.duration_s,
+        records=trace.file.record_count,
+        lost=sum(counter.lost + counter.dropped for counter in counters),
+        skipped=sum(counter.skipped for counter in counters),
+        damage=trace.file.integrity.damage,
+        processes=[_process(process) for process in trace.processes],
+    )
+
+
+def _process(process: Process) -> ProcessSummary:
+    definitions = process.file.definitions
+    info = definitions.info
+    not_seen = [note.text for note in definitions.notes if note.level == NOTE_NOT_SEEN]
+    if process.file.counters and process.file.counters.definitions_dropped:
+        not_seen.append(f"{process.file.counters.definitions_dropped} definitions that found their log full")
+    if process.undecodable_records:
+        not_seen.append(f"{process.undecodable_records} records that are malformed")
+    if not process.clock.known:
+        not_seen.append("the rate of its clock: its times are in ticks, shown as if they were ns")
+    return ProcessSummary(
+        pid=info.pid,
+        command=shlex.join(info.command) or info.executable,
+        ggml_version=", ".join(
+            sorted({runtime.version for runtime in definitions.runtimes.values() if runtime.version})
+        ),
+        method=info.method,
+        detail=DETAIL_NAMES[info.detail],
+        distorting=any(note.level == NOTE_DISTORTING for note in definitions.notes),
+        not_seen=not_seen,
+        end="cut" if process.file.done is None else _ENDS.get(process.file.done, "ended"),
+        threads=int(process.runs.threads.max(initial=0)),
+    )
+
+
+def _overhead(trace: Trace) -> Overhead:
+    records = cost_s = thread_s = 0.0
+    for process in trace.processes:
+        own = process.file.record_count
+        records += own
+        cost_s += own * process.file.definitions.info.put_cost_ns * 1e-9
+        threads = np.maximum(process.runs.threads, 1)
+        thread_s += float((process.clock.seconds(process.runs.duration) * threads).sum())
+    return Overhead(ns_per_record=_ratio(cost_s * 1e9, records), share=_ratio(cost_s, thread_s))
+
+
+def _phases(trace: Trace) -> list[PhaseSummary]:
+    sums: dict[str, PhaseTotal] = defaultdict(PhaseTotal)
+    for process in trace.processes:
+        for name, total in phase_totals(process).items():
+            sums[name].runs += total.runs
+            sums[name].tokens += total.tokens
+            sums[name].seconds += total.seconds
+    return [
+        PhaseSummary(name, sums[name].runs, sums[name].tokens, sums[name].seconds, _rate(sums[name]))
+        for name in PHASES
+        if name in sums
+    ]
+
+
+def _rate(total: PhaseTotal) -> float | None:
+    return total.tokens / total.seconds if total.tokens and total.seconds else None
+
+
+def _ops(operations: Operations, graph_s: float) -> list[OpSummary]:
+    rows = [
+        OpSummary(
+            op=op,
+            count=total.spans,
+            seconds=total.seconds,
+            work_s=total.work_s,
+            wait_s=total.wait_s,
+            share=_ratio(total.seconds, graph_s),
+            p50_us=total.quantile_s(0.50) * 1e6,
+            p99_us=total.quantile_s(0.99) * 1e6,
+        )
+        for op, total in operations.ops.items()
+    ]
+    return sorted(rows, key=lambda row: -row.seconds)
+
+
+def _backends(trace: Trace) -> list[BackendSummary]:
+    rows: dict[str, list[float]] = defaultdict(lambda: [0, 0, 0.0])
+    for process in trace.processes:
+        splits = process.splits
+        seconds = process.clock.seconds(shifted(splits, "duration"))
+        for number in np.unique(splits["backend"]).tolist():
+            mine = splits["backend"] == number
+            row = rows[process.file.definitions.backends.get(number, "?")]
+            row[0] += len(np.unique(splits["run"][mine]))
+            row[1] += int(np.count_nonzero(mine))
+            row[2] += float(seconds[mine].sum())
+    backends = [BackendSummary(name, int(runs), int(count), total) for name, (runs, count, total) in rows.items()]
+    return sorted(backends, key=lambda row: -row.seconds)
+
+
+def _copies(trace: Trace) -> list[CopySummary]:
+    rows: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0, 0.0])
+    for process in trace.processes:
+        copies = process.copies
+        seconds = process.clock.seconds(shifted(copies, "duration"))
+        places = {**process.file.definitions.places, 0: APPLICATION}
+        ends = copies["from"].astype(np.uint32) << 16 | copies["to"]
+        distinct, inverse = np.unique(ends, return_inverse=True)
+        count = np.bincount(inverse, minlength=len(distinct))
+        size = np.bincount(inverse, weights=copies["bytes"].astype(np.float64), minlength=len(distinct))
+        took = np.bincount(inverse, weights=seconds, minlength=len(distinct))
+        for i, both in enumerate(distinct.tolist()):
+            row = rows[places.get(both >> 16, "?"), places.get(both & 0xFFFF, "?")]
+            row[0] += int(count[i])
+            row[1] += int(size[i])
+            row[2] += float(took[i])
+    copied = [CopySummary(*ends, int(n), int(size), took) for ends, (n, size, took) in rows.items()]
+    return sorted(copied, key=lambda row: -row.bytes)

@@ -1,0 +1,291 @@
+"""A trace as ggml's user thinks of it: processes that run graphs, and the time that each node of a run took."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ggml_viz.model.clock import Clock
+from ggml_viz.model.graph import Graph
+from ggml_viz.model.memory import BufferLife, buffer_lives
+from ggml_viz.model.phases import OTHER, PHASES, Workload, workload
+from ggml_viz.native import (
+    COPY_DTYPE,
+    KIND_COPY,
+    KIND_NODE,
+    KIND_RUN,
+    KIND_SPLIT,
+    RECORD_DTYPE,
+    RUN_DTYPE,
+    SPLIT_DTYPE,
+    MalformedError,
+    fold_spans,
+)
+from ggml_viz.trace.reader import ProcessTrace, RecordChunk, TraceFile, open_trace
+
+if TYPE_CHECKING:
+    from ggml_viz.native import Structured
+
+STATUS_UNFINISHED = 65_535
+
+_SHIFT_MASK = 0x0F
+_NO_RUN = 1 << 32
+
+# Records are decoded a window at a time, and never kept: touching new memory costs more than decoding anew.
+_WINDOW_RECORDS = 1 << 18
+
+
+def shifted(records: Structured, field: str) -> npt.NDArray[np.uint64]:
+    """A duration field of records [n], in ticks."""
+    ticks = records[field].astype(np.uint64)
+    shift = records["shift"] & _SHIFT_MASK
+    return ticks << shift if shift.any() else ticks
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """The runs of one process, in order of their number; each field is an array [runs].
+
+    Attributes:
+        number: The process's number of the run.
+        begin: In ticks.
+        duration: In ticks; of an unfinished run until it was last heard of.
+        graph: GRAPH number, 0 if unknown.
+        placement: PLACEMENT number, 0 if unknown.
+        status: What ggml returned, or STATUS_UNFINISHED.
+        splits: Calls into backends.
+        threads: The most CPU threads that a split of it used; 0: none seen.
+        phase: Index in PHASES.
+        tokens: Tokens that went through the model.
+    """
+
+    number: npt.NDArray[np.uint32]
+    begin: npt.NDArray[np.uint64]
+    duration: npt.NDArray[np.uint64]
+    graph: npt.NDArray[np.uint32]
+    placement: npt.NDArray[np.uint32]
+    status: npt.NDArray[np.uint16]
+    splits: npt.NDArray[np.uint16]
+    threads: npt.NDArray[np.uint16]
+    phase: npt.NDArray[np.uint8]
+    tokens: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+
+class Process:
+    """One watched process.
+
+    Args:
+        file: What the trace file holds of it.
+        clock: Its clock.
+    """
+
+    def __init__(self, file: ProcessTrace, clock: Clock) -> None:
+        self.file = file
+        self.clock = clock
+
+    @cached_property
+    def graphs(self) -> dict[int, Graph]:
+        """Graphs by number. One that is malformed is left out."""
+        graphs = {}
+        for number, extent in self.file.definitions.graphs.items():
+            try:
+                graphs[number] = Graph.decode(self.file.body(extent), self.file.definitions.names)
+            except MalformedError:
+                continue
+        return graphs
+
+    @cached_property
+    def workloads(self) -> dict[int, Workload]:
+        """What a run of each graph does, by the graph's number."""
+        return {number: workload(graph) for number, graph in self.graphs.items()}
+
+    @cached_property
+    def buffers(self) -> list[BufferLife]:
+        """Its buffers, by number."""
+        return buffer_lives(self.file, self.graphs)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Its runs, except those whose record was lost or cut off."""
+        number, first = np.unique((table := self._of_kind(KIND_RUN, RUN_DTYPE))["run"], return_index=True)
+        table = table[first]
+        known, inverse = np.unique(table["graph"], return_inverse=True)
+        loads = [self.workloads.get(int(graph), Workload(OTHER, 0)) for graph in known]
+        return Runs(
+            number=number,
+            begin=table["start"],
+            duration=shifted(table, "duration"),
+            graph=table["graph"],
+            placement=table["placement"],
+            status=table["detail"],
+            splits=table["splits"],
+            threads=table["threads"],
+            phase=np.array([PHASES.index(load.phase) for load in loads], np.uint8)[inverse],
+            tokens=np.array([load.tokens for load in loads], np.int64)[inverse],
+        )
+
+    @cached_property
+    def splits(self) -> Structured:
+        """SPLIT records, in the order of the file: SPLIT_DTYPE array [n]."""
+        return self._of_kind(KIND_SPLIT, SPLIT_DTYPE)
+
+    @cached_property
+    def copies(self) -> Structured:
+        """COPY records, in the order of the file: COPY_DTYPE array [n]."""
+        return self._of_kind(KIND_COPY, COPY_DTYPE)
+
+    def nodes(self) -> Iterator[tuple[Structured, Structured]]:
+        """The executed nodes of its runs, a window at a time; a run lies wholly in one window.
+
+        Yields:
+            Records, of which the NODEs are these nodes on each thread: RECORD_DTYPE array [n], in no order; and the same
+            nodes, all threads together: SPAN_DTYPE array [m], sorted by run, then node. The first is overwritten by
+            the next window.
+        """
+        index = self._index
+        window = np.empty(_WINDOW_RECORDS, RECORD_DTYPE)
+        filled = waiting = 0
+        for position, chunk in enumerate(index.chunks):
+            if filled + chunk.count > len(window):
+                window = np.concatenate([window[:filled], np.empty(filled + chunk.count, RECORD_DTYPE)])
+            filled += self.file.decode(chunk, window[filled:])
+            last = position + 1 == len(index.chunks)
+            # A window grows with what had to wait for it, so that no record waits again and again.
+            if not last and filled - waiting < max(_WINDOW_RECORDS // 2, waiting):
+                continue
+            complete = window[:filled]
+            waiting = 0
+            if not last:
+                later = complete["run"] >= index.first_runs[position + 1]
+                if waiting := int(np.count_nonzero(later)):
+                    rest, complete = complete[later], complete[~later]
+            if len(complete):
+                yield complete, fold_spans(complete)
+            if waiting:
+                window[:waiting] = rest
+            filled = waiting
+
+    @property
+    def undecodable_records(self) -> int:
+        """Records in chunks that are whole, and yet not what the format says; they are left out."""
+        return self._index.undecodable
+
+    def _of_kind(self, kind: int, dtype: np.dtype[np.void]) -> Structured:
+        others = self._index.others
+        return others[others["kind"] == kind].view(dtype)
+
+    @cached_property
+    def _index(self) -> _Index:
+        return _Index.of(self.file)
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """What one pass over the records of a process finds.
+
+    Attributes:
+        others: All records but NODEs: RECORD_DTYPE array [n].
+        chunks: The chunks that hold NODEs, sorted by `first_runs`.
+        first_runs: The smallest run number among the NODEs of each of them.
+        undecodable: Records in chunks that cannot be decoded.
+    """
+
+    others: Structured
+    chunks: list[RecordChunk]
+    first_runs: npt.NDArray[np.int64]
+    undecodable: int
+
+    @classmethod
+    def of(cls, file: ProcessTrace) -> _Index:
+        window = np.empty(_WINDOW_RECORDS, RECORD_DTYPE)
+        others: list[Structured] = []
+        chunks: list[RecordChunk] = []
+        first_runs: list[npt.NDArray[np.int64]] = []
+        batch: list[RecordChunk] = []
+        starts: list[int] = []
+        filled = undecodable = 0
+
+        def look() -> None:
+            records = window[:filled]
+            run = records["run"].astype(np.int64)
+            is_other = records["kind"] != KIND_NODE
+            if is_other.any():
+                others.append(records[is_other])
+                run[is_other] = _NO_RUN
+            first = np.minimum.reduceat(run, starts)
+            has_nodes = first != _NO_RUN
+            chunks.extend(chunk for chunk, has in zip(batch, has_nodes, strict=True) if has)
+            first_runs.append(first[has_nodes])
+
+        for chunk in file.record_chunks:
+            if batch and filled + chunk.count > _WINDOW_RECORDS // 8:
+                look()
+                batch, starts, filled = [], [], 0
+            if chunk.count > len(window):
+                window = np.empty(chunk.count, RECORD_DTYPE)
+            if decoded := file.decode(chunk, window[filled:]):
+                batch.append(chunk)
+                starts.append(filled)
+                filled += decoded
+            else:
+                undecodable += chunk.count
+        if batch:
+            look()
+        firsts = np.concatenate([*first_runs, np.empty(0, np.int64)])
+        order = np.argsort(firsts, kind="stable")
+        return cls(np.concatenate([*others, window[:0]]), [chunks[i] for i in order], firsts[order], undecodable)
+
+
+class Trace:
+    """A recording of one or more processes.
+
+    Args:
+        file: The open trace file.
+    """
+
+    def __init__(self, file: TraceFile) -> None:
+        self.file = file
+        clocks = [Clock.of(process) for process in file.processes]
+        # The processes of a machine share its counter, so one whose trace was cut early borrows another's.
+        rates = [clock.ns_per_tick for clock in clocks if clock.known and clock.ns_per_tick != 1]
+        self.processes = [
+            Process(process, clock if clock.known or not rates else clock.with_rate(rates[0]))
+            for process, clock in zip(file.processes, clocks, strict=True)
+        ]
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Trace:
+        """Opens the trace file at a path.
+
+        Raises:
+            UserError: It is no trace.
+        """
+        return cls(open_trace(path))
+
+    @property
+    def started_wall_ns(self) -> int:
+        """When its first process was first seen, in ns since 1970; 0 if that is not known."""
+        return min((process.clock.origin.wall_ns for process in self.processes), default=0)
+
+    @property
+    def started_monotonic_ns(self) -> int:
+        """The same moment on the clock that the processes share."""
+        return min((process.clock.origin.monotonic_ns for process in self.processes), default=0)
+
+    @property
+    def duration_s(self) -> float:
+        """From then to the last time that any process was heard of."""
+        ends = [float(process.clock.last.monotonic_ns) for process in self.processes]
+        for process in self.processes:
+            if len(process.runs):
+                ends.append(float(process.clock.monotonic_ns(process.runs.begin + process.runs.duration).max()))
+        return max((end - self.started_monotonic_ns for end in ends), default=0.0) * 1e-9

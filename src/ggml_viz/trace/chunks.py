@@ -1,0 +1,141 @@
+"""Walking the chunks of a trace file, up to its end or to the first chunk that cannot be trusted."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ggml_viz.errors import UserError
+
+MAGIC = b"GGMLVIZ2"
+MAGIC_VERSION_1 = b"GGMLVIZ1"
+VERSION = 2
+FILE_HEADER = struct.Struct("<8sII")
+CHUNK_HEADER = struct.Struct("<4sIII")
+PAYLOAD_LIMIT_BYTES = 64 << 20
+OTHER = "other"
+_KINDS = {kind.encode(): kind for kind in ("DEFS", "RECS", "CLOK", "STAT", "DONE")}
+
+# Each process costs memory to remember; a file that claims more of them than this is not a trace of a program.
+PROCESS_LIMIT = 65_535
+
+
+class Chunk(NamedTuple):
+    """Where a chunk lies in the file."""
+
+    kind: bytes
+    process: int
+    offset: int
+    """Of the chunk's header, in bytes from the file's start."""
+    length: int
+    """Of the payload, in bytes."""
+
+    @property
+    def payload_offset(self) -> int:
+        """Of the payload, in bytes from the file's start."""
+        return self.offset + CHUNK_HEADER.size
+
+
+@dataclass(slots=True)
+class KindCount:
+    """How much of a file one kind of chunk takes."""
+
+    chunks: int = 0
+    payload_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Integrity:
+    """How much of a file can be read, and what ends the readable part before the file's end.
+
+    Attributes:
+        file_bytes: Size of the file.
+        readable_bytes: Up to the end of the last whole chunk.
+        checked_bytes: How much of that was compared with its checksum.
+        damage: What is wrong at `readable_bytes`; None if the file ends there.
+        kinds: Count and size by kind of chunk; kinds of later versions are counted together under OTHER.
+    """
+
+    file_bytes: int
+    readable_bytes: int = FILE_HEADER.size
+    checked_bytes: int = FILE_HEADER.size
+    damage: str | None = None
+    kinds: dict[str, KindCount] = field(default_factory=dict)
+
+    @property
+    def chunks(self) -> int:
+        """Whole chunks in the file."""
+        return sum(kind.chunks for kind in self.kinds.values())
+
+
+def check_file_header(path: str, data: bytes) -> None:
+    """Refuses a file that is not a trace of this version.
+
+    Args:
+        path: The file, for the message.
+        data: Its beginning.
+
+    Raises:
+        UserError: It is not.
+    """
+    if data.startswith(MAGIC_VERSION_1):
+        raise UserError(f"{path} is a version 1 trace, made by an earlier tool; only version 2 can be read")
+    if len(data) < FILE_HEADER.size or not data.startswith(MAGIC):
+        raise UserError(f"{path} is not a ggml-viz trace", "Make one with: ggml-viz run -- COMMAND")
+    version = FILE_HEADER.unpack_from(data)[1]
+    if version != VERSION:
+        raise UserError(f"{path} is a version {version} trace; this ggml-viz reads version {VERSION}")
+
+
+def walk_chunks(data: mmap.mmap | bytes, integrity: Integrity, check_records: bool) -> Iterator[Chunk]:
+    """Yields the whole chunks of a file in order, and writes into `integrity` where and why it stops.
+
+    Args:
+        data: The file, whose header has been checked.
+        integrity: Brought up to date before each chunk is yielded. A caller that finds a chunk's payload broken sets its
+            `damage`, which ends the walk before that chunk.
+        check_records: Compare RECS chunks with their checksums too; they are nearly all of a large file.
+
+    Yields:
+        Chunks whose checksum is right (or was not asked for).
+    """
+    view = memoryview(data)
+    size = len(view)
+    offset = FILE_HEADER.size
+    processes = 0
+    while offset < size:
+        if size - offset < CHUNK_HEADER.size:
+            integrity.damage = f"cut: {size - offset} bytes of a chunk's header remain"
+            return
+        kind, process, length, crc = CHUNK_HEADER.unpack_from(view, offset)
+        body = offset + CHUNK_HEADER.size
+        if length > PAYLOAD_LIMIT_BYTES:
+            integrity.damage = f"damaged: a chunk claims {length} bytes"
+            return
+        if body + length > size:
+            integrity.damage = f"cut: {size - body} of the {length} bytes of a chunk remain"
+            return
+        checked = check_records or kind != b"RECS"
+        if checked:
+            actual = zlib.crc32(view[body : body + length], zlib.crc32(view[offset : offset + 12]))
+            if actual != crc:
+                integrity.damage = "damaged: a chunk has a wrong checksum"
+                return
+        if not 1 <= process <= min(processes + 1, PROCESS_LIMIT):
+            integrity.damage = f"damaged: a chunk belongs to process {process} of {processes}"
+            return
+        processes = max(processes, process)
+        yield Chunk(kind, process, offset, length)
+        if integrity.damage is not None:
+            return
+        offset = body + length
+        integrity.readable_bytes = offset
+        if checked:
+            integrity.checked_bytes += CHUNK_HEADER.size + length
+        count = integrity.kinds.setdefault(_KINDS.get(kind, OTHER), KindCount())
+        count.chunks += 1
+        count.payload_bytes += length

@@ -1,0 +1,215 @@
+"""Opening a trace file: what is in it, process by process, without its records until they are asked for.
+
+The file is mapped, not read; what cannot be read ends the readable part and is remembered, never raised. Only a file that
+is no trace at all is an error.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from array import array
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from ggml_viz.errors import UserError
+from ggml_viz.trace.chunks import FILE_HEADER, Chunk, Integrity, check_file_header, walk_chunks
+from ggml_viz.trace.definitions import Definitions, Extent, MalformedDefinitionError
+
+if TYPE_CHECKING:
+    from ggml_viz.native import Structured
+
+_CALIBRATION = struct.Struct("<3Q")
+_COUNTERS = struct.Struct("<6Q")
+_REASON = struct.Struct("<I")
+
+# A record of the shortest kind: tag, start, work, inner, wait.
+_RECORD_MIN_BYTES = 5
+
+DONE_ENDED, DONE_DETACHED, DONE_ABNORMAL = range(3)
+
+
+class Calibration(NamedTuple):
+    """One moment on three clocks."""
+
+    ticks: int
+    monotonic_ns: int
+    wall_ns: int
+
+
+class Counters(NamedTuple):
+    """What the agent and the recorder counted in one process.
+
+    Attributes:
+        written: Records written by the process.
+        lost: Overwritten before they were read.
+        dropped: No ring was free for them.
+        skipped: Left out on request: event limit.
+        definitions_dropped: Definitions that found their log full.
+        touched_bytes: Peak of the segment's touched memory.
+    """
+
+    written: int = 0
+    lost: int = 0
+    dropped: int = 0
+    skipped: int = 0
+    definitions_dropped: int = 0
+    touched_bytes: int = 0
+
+
+class RecordChunk(NamedTuple):
+    """A RECS chunk.
+
+    Attributes:
+        offset: Of its payload in the file.
+        length: Of its payload, in bytes.
+        ring: Which ring the records come from.
+        count: How many records it holds.
+    """
+
+    offset: int
+    length: int
+    ring: int
+    count: int
+
+
+@dataclass(slots=True)
+class ProcessTrace:
+    """Everything that a trace file holds of one process.
+
+    Attributes:
+        number: The file's number for it, from 1.
+        definitions: What its records refer to.
+        calibrations: Its clock at several moments, in order.
+        counters: The last that were written; None: none were.
+        done: DONE_ENDED, DONE_DETACHED or DONE_ABNORMAL; None: its trace was cut short.
+        record_count: Records in whole chunks.
+    """
+
+    number: int
+    data: mmap.mmap
+    integrity: Integrity
+    definitions: Definitions = field(default_factory=Definitions)
+    calibrations: list[Calibration] = field(default_factory=list)
+    counters: Counters | None = None
+    done: int | None = None
+    record_count: int = 0
+    _chunks: array[int] = field(default_factory=lambda: array("Q"))
+    """For each RECS chunk: offset and length of its payload, ring, count of records."""
+
+    @property
+    def record_chunks(self) -> list[RecordChunk]:
+        """Its chunks of records, in the order of the file."""
+        fields = self._chunks
+        return [RecordChunk(*fields[i : i + 4]) for i in range(0, len(fields), 4)]
+
+    def decode(self, chunk: RecordChunk, out: Structured) -> int:
+        """Decodes the records of a chunk.
+
+        Args:
+            chunk: One of `record_chunks`.
+            out: RECORD_DTYPE array of at least as many records, decoded into from its beginning.
+
+        Returns:
+            How many there are: all, or none where the chunk holds no valid records.
+        """
+        from ggml_viz.native import MalformedError, records_decode
+
+        payload = memoryview(self.data)[chunk.offset : chunk.offset + chunk.length]
+        try:
+            return len(records_decode(payload, out))
+        except MalformedError:
+            return 0
+
+    def body(self, extent: Extent) -> memoryview:
+        """The bytes of a graph's or placement's body, for `ggml_viz.native` to decode."""
+        return memoryview(self.data)[extent.offset : extent.offset + extent.length]
+
+    def _add_records(self, payload: memoryview, offset: int) -> str | None:
+        """Notes a RECS chunk. Returns what is wrong with it, if anything."""
+        ring, at = _varint(payload, 0)
+        count, at = _varint(payload, at)
+        if at < 0 or count > (len(payload) - at) // _RECORD_MIN_BYTES:
+            return "damaged: a chunk claims more records than it has room for"
+        if count:
+            self._chunks.extend((offset, len(payload), ring, count))
+            self.record_count += count
+        return None
+
+
+@dataclass(slots=True)
+class TraceFile:
+    """An open trace file."""
+
+    path: str
+    integrity: Integrity
+    processes: list[ProcessTrace]
+
+    @property
+    def record_count(self) -> int:
+        """Records in whole chunks, of all processes."""
+        return sum(process.record_count for process in self.processes)
+
+
+def open_trace(path: str | os.PathLike[str], check_records: bool = True) -> TraceFile:
+    """Opens a trace file and reads everything but its records.
+
+    Args:
+        path: The file.
+        check_records: Compare the checksums of records too. Without, opening takes no time that grows with their number.
+
+    Raises:
+        UserError: There is no such file, it cannot be read, or it is not a trace.
+    """
+    data = _map(path)
+    integrity = Integrity(file_bytes=len(data))
+    trace = TraceFile(os.fspath(path), integrity, [])
+    for chunk in walk_chunks(data, integrity, check_records):
+        if chunk.process > len(trace.processes):
+            trace.processes.append(ProcessTrace(chunk.process, data, integrity))
+        process = trace.processes[chunk.process - 1]
+        integrity.damage = _take_in(process, chunk)
+    return trace
+
+
+def _take_in(process: ProcessTrace, chunk: Chunk) -> str | None:
+    """Takes in one chunk. Returns what is wrong with it, if anything."""
+    start = chunk.payload_offset
+    payload = memoryview(process.data)[start : start + chunk.length]
+    try:
+        if chunk.kind == b"RECS":
+            return process._add_records(payload, start)
+        if chunk.kind == b"DEFS":
+            process.definitions.read(payload, start)
+        elif chunk.kind == b"CLOK":
+            process.calibrations.append(Calibration._make(_CALIBRATION.unpack_from(payload)))
+        elif chunk.kind == b"STAT":
+            process.counters = Counters._make(_COUNTERS.unpack_from(payload))
+        elif chunk.kind == b"DONE":
+            process.done = _REASON.unpack_from(payload)[0]
+    except (MalformedDefinitionError, struct.error) as error:
+        return f"damaged: {error}"
+    return None
+
+
+def _map(path: str | os.PathLike[str]) -> mmap.mmap:
+    name = os.fspath(path)
+    try:
+        with open(path, "rb") as file:
+            # Before mapping: neither an empty file nor a pipe can be mapped.
+            check_file_header(name, file.read(FILE_HEADER.size))
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(f"cannot read {name}: {reason}") from None
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """A varint of at most 64 bits and the offset behind it, which is -1 if there is none."""
+    value = 0
+    for i, byte in enumerate(data[at : at + 10] if at >= 0 else b""):
+        value |= (byte & 0x7F) << 7 * i
+        if byte < 0x80:
+            return (value, at + i + 1) if value < 1 << 64 else (0, -1)
+    return 0, -1
