@@ -20,8 +20,8 @@ comment, times and durations are in µs on a clock whose ticks are ns:
     lost 3
     done ended
 
-`flush` ends the chunks of records so far; `process` begins another process; `done` ends it (leave it out for a trace that
-was cut short); `cut 10` takes the last ten bytes of the file away.
+`flush` ends the chunks of records so far; `process` begins another process; `done` ends it (leave it out for a trace
+that was cut short); `cut 10` takes the last ten bytes of the file away.
 """
 
 from __future__ import annotations
@@ -468,7 +468,7 @@ def write_large_trace(
 
     from ggml_viz.native import RECORD_DTYPE, records_encode
 
-    ops = ["GET_ROWS", *_LAYER * layers, "RMS_NORM", "MUL", "MUL_MAT"]
+    ops = ["GET_ROWS", *_LAYER * 12, "RMS_NORM", "MUL", "MUL_MAT"]
     writer = Writer()
     writer.begin_process(command="llama-bench -m large.gguf")
     lines = [["leaf", "token_embd.weight", "f32", "[64,100]"], ["leaf", "inp_tokens", "i32", "[1]"]]

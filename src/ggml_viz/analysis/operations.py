@@ -122,7 +122,7 @@ def _add_spans(
         )
     ]
     walls = np.split(wall[order].astype(np.float32), np.cumsum(count)[:-1])
-    for number in np.flatnonzero(count):
+    for number in np.flatnonzero(count).tolist():
         total = totals.ops.setdefault(names.name(number), OpTotal())
         total.spans += int(count[number])
         total.seconds += float(sums[0][number])
@@ -182,7 +182,8 @@ class _OpNames:
         for length in np.flatnonzero(np.bincount(fused)[1:]) + 1:
             mine = fused == length
             op[mine] = self._fused(int(length))[place[mine]]
-        return op.astype(np.min_scalar_type(len(self._names)))
+        small: npt.NDArray[np.unsignedinteger[Any]] = op.astype(np.min_scalar_type(len(self._names)))
+        return small
 
     def _fused(self, length: int) -> npt.NDArray[np.int64]:
         if length not in self._tables:

@@ -40,8 +40,8 @@ class ProcessSummary:
         detail: `thread`, `op` or `graph`.
         distorting: Whether watching changed what was watched.
         not_seen: What could not be seen and why.
-        end: `ended`; `detached`: the recording stopped before the process; `abnormal`: it died in a run; `cut`: the trace
-            does not say.
+        end: `ended`; `detached`: the recording stopped before the process; `abnormal`: it died in a run; `cut`: the
+            trace does not say.
         threads: The most CPU threads that worked on one graph.
     """
 
@@ -282,6 +282,7 @@ def _trace(trace: Trace) -> TraceSummary:
 def _process(process: Process) -> ProcessSummary:
     definitions = process.file.definitions
     info = definitions.info
+    versions = {runtime.version for runtime in definitions.runtimes.values() if runtime.version}
     not_seen = [note.text for note in definitions.notes if note.level == NOTE_NOT_SEEN]
     if process.file.counters and process.file.counters.definitions_dropped:
         not_seen.append(f"{process.file.counters.definitions_dropped} definitions that found their log full")
@@ -292,9 +293,7 @@ def _process(process: Process) -> ProcessSummary:
     return ProcessSummary(
         pid=info.pid,
         command=shlex.join(info.command) or info.executable,
-        ggml_version=", ".join(
-            sorted({runtime.version for runtime in definitions.runtimes.values() if runtime.version})
-        ),
+        ggml_version=", ".join(sorted(versions)),
         method=info.method,
         detail=DETAIL_NAMES[info.detail],
         distorting=any(note.level == NOTE_DISTORTING for note in definitions.notes),

@@ -31,10 +31,10 @@ class PhaseTotal:
 def phase_totals(process: Process) -> dict[str, PhaseTotal]:
     """Adds up the runs of a process by phase.
 
-    The time of a phase is that of its streaks. A streak is an unbroken sequence of runs of one phase, and lasts from the
-    begin of its first run to the end of its last: what the program does between two tokens (sampling, building the next
-    graph) counts, what it does before the first and after the last does not. A run of another phase breaks a streak,
-    and so does an idle pause (IDLE_S); runs of phase other (of another model, say) break only streaks of their own.
+    The time of a phase is that of its streaks. A streak is an unbroken sequence of runs of one phase, and lasts from
+    the begin of its first run to the end of its last: what the program does between two tokens (sampling, building the
+    next graph) counts, what it does before the first and after the last does not. A run of another phase breaks a
+    streak, and so does an idle pause (IDLE_S); runs of phase other break only streaks of their own.
 
     Returns:
         By phase, in the order of PHASES; only those that occurred.

@@ -16,8 +16,8 @@ from ggml_viz.trace.reader import Calibration, ProcessTrace
 class Clock:
     """A straight line from ticks to monotonic time, through the first and the last calibration of a process.
 
-    The first calibration is the one that the agent makes at its start. A counter that drifts against the monotonic clock
-    between the two (by parts in a million, where it is invariant) is averaged out.
+    The first calibration is the one that the agent makes at its start. A counter that drifts against the monotonic
+    clock between the two (by parts in a million, where it is invariant) is averaged out.
 
     Attributes:
         origin: The first calibration.

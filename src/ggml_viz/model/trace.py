@@ -43,9 +43,11 @@ _WINDOW_RECORDS = 1 << 18
 
 def shifted(records: Structured, field: str) -> npt.NDArray[np.uint64]:
     """A duration field of records [n], in ticks."""
-    ticks = records[field].astype(np.uint64)
-    shift = records["shift"] & _SHIFT_MASK
-    return ticks << shift if shift.any() else ticks
+    ticks: npt.NDArray[np.uint64] = records[field].astype(np.uint64)
+    shift = records["shift"] & np.uint8(_SHIFT_MASK)
+    if shift.any():
+        ticks <<= shift
+    return ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +149,9 @@ class Process:
         """The executed nodes of its runs, a window at a time; a run lies wholly in one window.
 
         Yields:
-            Records, of which the NODEs are these nodes on each thread: RECORD_DTYPE array [n], in no order; and the same
-            nodes, all threads together: SPAN_DTYPE array [m], sorted by run, then node. The first is overwritten by
-            the next window.
+            Records, of which the NODEs are these nodes on each thread: RECORD_DTYPE array [n], in no order; and the
+            same nodes, all threads together: SPAN_DTYPE array [m], sorted by run, then node. The first is overwritten
+            by the next window.
         """
         index = self._index
         window = np.empty(_WINDOW_RECORDS, RECORD_DTYPE)
@@ -181,7 +183,8 @@ class Process:
 
     def _of_kind(self, kind: int, dtype: np.dtype[np.void]) -> Structured:
         others = self._index.others
-        return others[others["kind"] == kind].view(dtype)
+        chosen: Structured = others[others["kind"] == kind].view(dtype)
+        return chosen
 
     @cached_property
     def _index(self) -> _Index:

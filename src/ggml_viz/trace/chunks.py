@@ -96,8 +96,8 @@ def walk_chunks(data: mmap.mmap | bytes, integrity: Integrity, check_records: bo
 
     Args:
         data: The file, whose header has been checked.
-        integrity: Brought up to date before each chunk is yielded. A caller that finds a chunk's payload broken sets its
-            `damage`, which ends the walk before that chunk.
+        integrity: Brought up to date after each chunk. A caller that finds a chunk's payload broken sets its `damage`,
+            which ends the walk before that chunk.
         check_records: Compare RECS chunks with their checksums too; they are nearly all of a large file.
 
     Yields:

@@ -149,7 +149,7 @@ class Definitions:
             if length % 8 or length > end - at or padding > 7 or body_length < 0:
                 raise MalformedDefinitionError("a definition has a wrong length")
             body = at + ENTRY_HEADER.size
-            if kind == _GRAPH or kind == _PLACEMENT:
+            if kind in (_GRAPH, _PLACEMENT):
                 number = _Body(payload[body : body + min(body_length, 10)]).varint()
                 (self.graphs if kind == _GRAPH else self.placements)[number] = Extent(offset + body, body_length)
             else:
@@ -162,8 +162,8 @@ class Definitions:
             self.names[number] = body.string()
         elif kind == _BUFFER:
             number = body.varint()
-            fields = [body.varint() for _ in range(6)]
-            self.buffers[number] = Buffer(*fields, name=body.string())
+            ticks, place, usage, origin, size, base = (body.varint() for _ in range(6))
+            self.buffers[number] = Buffer(ticks, place, usage, origin, size, base, body.string())
         elif kind == _BUFFER_FREE:
             number = body.varint()
             self.buffers_freed[number] = body.varint()

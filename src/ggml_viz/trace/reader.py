@@ -1,7 +1,7 @@
 """Opening a trace file: what is in it, process by process, without its records until they are asked for.
 
-The file is mapped, not read; what cannot be read ends the readable part and is remembered, never raised. Only a file that
-is no trace at all is an error.
+The file is mapped, not read; what cannot be read ends the readable part and is remembered, never raised. Only a file
+that is no trace at all is an error.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class Counters(NamedTuple):
     touched_bytes: int = 0
 
 
-class RecordChunk(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RecordChunk:
     """A RECS chunk.
 
     Attributes:
@@ -157,7 +158,7 @@ def open_trace(path: str | os.PathLike[str], check_records: bool = True) -> Trac
 
     Args:
         path: The file.
-        check_records: Compare the checksums of records too. Without, opening takes no time that grows with their number.
+        check_records: Compare the checksums of records too. Without, opening takes hardly longer the more there are.
 
     Raises:
         UserError: There is no such file, it cannot be read, or it is not a trace.
