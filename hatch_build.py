@@ -30,7 +30,7 @@ ARCHITECTURES = ("x86_64", "aarch64")
 SHARED_FOLDERS = ("platform", "ring", "trace")
 FLAGS = (
     *("-std=c11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden"),
-    *("-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-Wl,--as-needed", "-Wl,-z,now"),
+    *("-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-Wl,--as-needed", "-Wl,-z,now", "-Wl,-z,defs"),
 )
 # Own libraries in the glibc that we link against, part of libc in later ones.
 LIBRARIES = ("-ldl", "-lpthread", "-lrt")

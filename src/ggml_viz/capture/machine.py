@@ -69,8 +69,8 @@ def inspect_machine() -> Machine:
         free, size = file_system.f_bavail * file_system.f_frsize, file_system.f_blocks * file_system.f_frsize
         if free < SEGMENT_BYTES:
             problems.append(
-                f"Only {free / 1e6:.0f} MB of shared memory are free; a process needs up to {SEGMENT_BYTES / 1e6:.0f} MB, "
-                "with less records may be lost (docker: --shm-size=1g)."
+                f"Only {free / 1e6:.0f} MB of shared memory are free; a process needs up to {SEGMENT_BYTES / 1e6:.0f} "
+                "MB, with less records may be lost (docker: --shm-size=1g)."
             )
     return Machine(
         system=f"{platform.system()} {platform.release()}",
