@@ -1,0 +1,60 @@
+# Everything a developer does here. Needs Python 3.10 or newer, git and make; the rest is installed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGE := .venv/.package
+DEV := .venv/.dev
+NATIVE := $(wildcard native/*/*.[ch])
+C_SOURCES := $(wildcard native/*/*.[ch] tests/*/*.[ch] bench/*.[ch])
+
+.PHONY: help demo test lint format bench native clean
+
+help:
+	@echo 'make demo     record a real language model and report'
+	@echo 'make test     lint, build, and run every test'
+	@echo 'make lint     check style and types'
+	@echo 'make format   put the sources into shape'
+	@echo 'make native   build the native libraries into the checkout'
+	@echo 'make bench    measure what capturing costs'
+
+demo: $(PACKAGE)
+	$(BIN)/ggml-viz demo
+
+# pytest comes last: its summary is the result.
+test: lint native
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
+
+format: $(DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_SOURCES)
+
+bench: $(DEV) native
+	$(BIN)/python -m bench $(BENCH_ARGS)
+
+# The compiler keeps what has not changed: always asking is quick.
+native: $(DEV)
+	$(BIN)/python hatch_build.py
+
+clean:
+	rm -rf .venv build dist src/ggml_viz/_native
+
+$(BIN)/python:
+	tools/make-venv $(PYTHON) .venv
+
+# Only what a user has.
+$(PACKAGE): pyproject.toml hatch_build.py $(NATIVE) | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable .
+	touch $@
+
+# And what the tests and the linters need.
+$(DEV): pyproject.toml hatch_build.py | $(BIN)/python
+	tools/need-commands g++:g++ cmake:cmake ninja:ninja-build
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]'
+	touch $@ $(PACKAGE)
