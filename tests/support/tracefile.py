@@ -483,7 +483,6 @@ def write_large_trace(
     runs = -(-record_count // (len(executed) * threads + 2))
     rng = np.random.default_rng(1)
     work = rng.integers(2_000, 30_000, (runs, len(executed)), np.uint32)
-    written = 0
     # Like a recorder that drains all rings every so often: what the threads did at the same time lies close together.
     step = max(1, chunk_records // len(executed))
     clock = writer.start
@@ -503,15 +502,14 @@ def write_large_trace(
             nodes["detail"] = worker
             nodes["shift"] = fused.astype(np.uint8) << 4
             writer.chunk(b"RECS", records_encode(worker, nodes.ravel()))
-            written += nodes.size
+            writer.counters[0] += nodes.size
         durations = slowest.sum(axis=1)
         for number, begin, duration in zip(numbers.tolist(), begins[:, 0].tolist(), durations.tolist(), strict=True):
             writer.record(9, Record(SPLIT, begin, number, (0, len(ops), duration, 1 | threads << 16)))
             writer.record(9, Record(RUN, begin, number, (1, 0, duration, 1 | threads << 16)))
         clock += int(ends[-1, -1])
-        written += 2 * len(part)
         writer.flush()
     writer.heard = clock
     writer.end_process()
     path.write_bytes(writer.data)
-    return written
+    return writer.counters[0]

@@ -65,13 +65,14 @@ class Operations:
         nodes: Executed nodes; a fused pair is two.
         ops: By op; a fused group is named after its nodes: `RMS_NORM+MUL`.
         workers: By worker index.
-        graph_s: Time in the runs of which nodes were recorded.
+        cpu_s: Time that the CPU backend spent on the runs of which nodes were recorded: in its splits, or, of a run
+            whose splits are not known, in all of it.
     """
 
     nodes: int = 0
     ops: dict[str, OpTotal] = field(default_factory=dict)
     workers: dict[int, WorkerTotal] = field(default_factory=dict)
-    graph_s: float = 0.0
+    cpu_s: float = 0.0
 
 
 def total_operations(processes: Sequence[Process]) -> Operations:
@@ -100,7 +101,16 @@ def _add_process(totals: Operations, process: Process) -> None:
         if len(spans):
             _add_spans(totals, process, names, spans, np.repeat(runs.graph[index], lengths))
             _add_workers(totals, process, records)
-    totals.graph_s += float(process.clock.seconds(runs.duration[seen]).sum())
+    totals.cpu_s += _cpu_seconds(process, seen)
+
+
+def _cpu_seconds(process: Process, seen: npt.NDArray[np.bool_]) -> float:
+    """Time on the CPU backend in the runs of a process that were seen: bool array [runs]."""
+    runs, splits = process.runs, process.splits
+    splits = splits[(splits["threads"] > 0) & np.isin(splits["run"], runs.number[seen])]
+    unsplit = seen & ~np.isin(runs.number, splits["run"])
+    seconds = process.clock.seconds
+    return float(seconds(shifted(splits, "duration")).sum() + seconds(runs.duration[unsplit]).sum())
 
 
 def _add_spans(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import shlex
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ggml_viz.analysis.contents import command_line, end_of, wall_time
 from ggml_viz.analysis.memory import Memory, peak_memory
 from ggml_viz.analysis.operations import Operations, total_operations
 from ggml_viz.analysis.throughput import PhaseTotal, phase_totals
@@ -18,14 +17,9 @@ from ggml_viz.model.phases import PHASES
 from ggml_viz.model.trace import Process, Trace, shifted
 from ggml_viz.trace.chunks import VERSION
 from ggml_viz.trace.definitions import DETAIL_NAMES, NOTE_DISTORTING, NOTE_NOT_SEEN
-from ggml_viz.trace.reader import DONE_ABNORMAL, DONE_DETACHED, DONE_ENDED
 
 SCHEMA = 1
-# Of the year 9999, past which Python knows no dates.
-_LAST_MICROSECOND = 253_402_300_799_000_000
 APPLICATION = "application"
-
-_ENDS = {DONE_ENDED: "ended", DONE_DETACHED: "detached", DONE_ABNORMAL: "abnormal"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +157,7 @@ class ThreadSummary:
         worker: Its index; 0 is the thread that called.
         work_s: Time at work.
         wait_s: Time at barriers, inside nodes and at their end.
-        busy: Work as a share of the time in all runs that the CPU backend executed nodes of.
+        busy: Work as a share of the time that the CPU backend spent on graphs.
     """
 
     worker: int
@@ -244,7 +238,7 @@ def summarize(trace: Trace) -> Summary:
         phases=_phases(trace),
         ops=_ops(operations, _graph_seconds(trace)),
         threads=[
-            ThreadSummary(worker, total.work_s, total.wait_s, _ratio(total.work_s, operations.graph_s))
+            ThreadSummary(worker, total.work_s, total.wait_s, _ratio(total.work_s, operations.cpu_s))
             for worker, total in sorted(operations.workers.items())
         ],
         backends=_backends(trace),
@@ -263,13 +257,10 @@ def _graph_seconds(trace: Trace) -> float:
 
 def _trace(trace: Trace) -> TraceSummary:
     counters = [process.file.counters for process in trace.processes if process.file.counters]
-    started = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(
-        microseconds=min(trace.started_wall_ns // 1000, _LAST_MICROSECOND)
-    )
     return TraceSummary(
         path=trace.file.path,
         format=VERSION,
-        started=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        started=wall_time(trace.started_wall_ns),
         duration_s=trace.duration_s,
         records=trace.file.record_count,
         lost=sum(counter.lost + counter.dropped for counter in counters),
@@ -292,13 +283,13 @@ def _process(process: Process) -> ProcessSummary:
         not_seen.append("the rate of its clock: its times are in ticks, shown as if they were ns")
     return ProcessSummary(
         pid=info.pid,
-        command=shlex.join(info.command) or info.executable,
+        command=command_line(process.file),
         ggml_version=", ".join(sorted(versions)),
         method=info.method,
         detail=DETAIL_NAMES[info.detail],
         distorting=any(note.level == NOTE_DISTORTING for note in definitions.notes),
         not_seen=not_seen,
-        end="cut" if process.file.done is None else _ENDS.get(process.file.done, "ended"),
+        end=end_of(process.file),
         threads=int(process.runs.threads.max(initial=0)),
     )
 

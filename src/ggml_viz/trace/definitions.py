@@ -12,6 +12,7 @@ from typing import NamedTuple
 ENTRY_HEADER = struct.Struct("<IHH")
 
 NOTE_INFORMATION, NOTE_NOT_SEEN, NOTE_DISTORTING = range(3)
+NOTE_NAMES = ("information", "not seen", "distorting")
 DETAIL_NAMES = ("graph", "op", "thread")
 CLOCK_NAMES = ("monotonic", "counter")
 

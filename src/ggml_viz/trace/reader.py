@@ -27,7 +27,9 @@ _REASON = struct.Struct("<I")
 # A record of the shortest kind: tag, start, work, inner, wait.
 _RECORD_MIN_BYTES = 5
 
-DONE_ENDED, DONE_DETACHED, DONE_ABNORMAL = range(3)
+# How the recording of a process ended, by the reason in its DONE chunk, and without one.
+END_NAMES = ("ended", "detached", "abnormal")
+END_CUT = "cut"
 
 
 class Calibration(NamedTuple):
@@ -84,7 +86,7 @@ class ProcessTrace:
         definitions: What its records refer to.
         calibrations: Its clock at several moments, in order.
         counters: The last that were written; None: none were.
-        done: DONE_ENDED, DONE_DETACHED or DONE_ABNORMAL; None: its trace was cut short.
+        done: Index in END_NAMES; None: its trace was cut short.
         record_count: Records in whole chunks.
     """
 

@@ -1,0 +1,201 @@
+"""Draws the report: what ran, how fast, where the time went, and how far the recording can be trusted."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from statistics import median
+from typing import TextIO
+
+from ggml_viz.analysis.summary import OpSummary, ProcessSummary, Summary, ThreadSummary
+from ggml_viz.terminal.palette import op_style
+from ggml_viz.terminal.text import (
+    BOLD,
+    DIM,
+    WARNING,
+    Page,
+    bar,
+    count,
+    duration,
+    percent,
+    plural,
+    printable,
+    significant,
+    size,
+)
+
+_SCREEN_LINES = 24
+_MIN_OPS = 3
+_MAX_NOTES = 2
+_MAX_PROCESSES = 4
+_MAX_LISTED_THREADS = 8
+_MAX_COPIES = 3
+_DOT = " · "
+
+_DETAILS = {"thread": "all threads", "op": "ops on worker 0 only", "graph": "graphs only"}
+
+
+def print_report(summary: Summary, file: TextIO, top: int | None = None) -> None:
+    """Prints the report.
+
+    Args:
+        summary: Its data.
+        file: Where to.
+        top: How many ops to list; None: as many as keep it within a screen.
+    """
+    page = Page(file)
+    header, phases = _header(page, summary), _phases(page, summary)
+    details, trust = _details(page, summary), _trust(page, summary)
+    # Four blocks are set apart from the next; of the ops' lines two are their header and the count of the rest.
+    room = _SCREEN_LINES - sum(map(len, (header, phases, details, trust))) - 4 - 2
+    ops = _ops(page, summary.ops, max(room, _MIN_OPS) if top is None else top) if summary.ops else []
+    blocks = [block for block in (header, phases, ops, details, trust) if block]
+    page.print(line for number, block in enumerate(blocks) for line in ([""] if number else []) + block)
+
+
+def _header(page: Page, summary: Summary) -> list[str]:
+    backends = ", ".join(printable(row.backend) for row in summary.backends)
+    lasted = duration(summary.trace.duration_s).strip() if summary.trace.duration_s else ""
+    processes = summary.trace.processes
+    if len(processes) == 1:
+        threads = plural(processes[0].threads, "thread") if processes[0].threads else ""
+        ran_on = ", ".join(part for part in (backends, threads) if part)
+        return [_process(page, processes[0], [ran_on, lasted])]
+    lines = [page.paint(page.cut(_joined(plural(len(processes), "process", "processes"), backends, lasted)), BOLD)]
+    for process in processes[:_MAX_PROCESSES]:
+        lines.append(_process(page, process, [plural(process.threads, "thread") if process.threads else ""]))
+    if len(processes) > _MAX_PROCESSES:
+        lines.append(page.paint(f"…{len(processes) - _MAX_PROCESSES} more", DIM))
+    return lines
+
+
+def _process(page: Page, process: ProcessSummary, more: list[str]) -> str:
+    version = f"ggml {printable(process.ggml_version)}" if process.ggml_version else ""
+    facts = _DOT + _joined(f"pid {process.pid}", version, *more)
+    return page.paint(page.cut(_command(process.command), max(page.width - len(facts), 12)), BOLD) + facts
+
+
+def _joined(*parts: str) -> str:
+    return _DOT.join(part for part in parts if part)
+
+
+def _command(command: str) -> str:
+    """A command line with the program's and the scripts' names without their folders."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    return printable(" ".join(os.path.basename(word) if word.startswith("/") else word for word in words)) or "?"
+
+
+def _phases(page: Page, summary: Summary) -> list[str]:
+    if not summary.graphs.runs:
+        return ["No graph was computed while it was watched."]
+    lines = [page.paint(f"{'phase':<10}{'graphs':>8}{'tokens':>9}{'t/s':>10}  {'time':>7}", DIM)]
+    for row in summary.phases:
+        rate = "" if row.tokens_per_second is None else _rate(row.tokens_per_second)
+        tokens = count(row.tokens) if row.tokens else ""
+        lines.append(f"{row.phase:<10}{count(row.runs):>8}{tokens:>9}{rate:>10}  {duration(row.seconds):>8}")
+    return lines
+
+
+def _rate(tokens_per_second: float) -> str:
+    return f"{tokens_per_second:.1f}" if tokens_per_second >= 10 else f"{tokens_per_second:.2f}"
+
+
+def _ops(page: Page, ops: list[OpSummary], top: int) -> list[str]:
+    # A line that says "1 more" takes as much room as the one.
+    shown = ops if len(ops) <= top + 1 else ops[:top]
+    name_width = min(max(len(printable(row.op)) for row in shown), 24)
+    numbers = f"{'time':>7}{'calls':>9}{'p50 µs':>8}{'p99 µs':>8}{'work':>7}{'wait':>7}"
+    room = page.width - name_width - len(numbers) - 9
+    bar_width = max(min(room, 40), 4)
+    longest = max(row.share for row in shown)
+    head = f"{'op':<{name_width}} {'':<{bar_width}}{'share':>6} {numbers}"
+    lines = [page.paint(head, DIM)]
+    for row in shown:
+        threads_s = row.work_s + row.wait_s
+        wait = row.wait_s / threads_s if threads_s else 0.0
+        drawn = bar(row.share / longest if longest else 0.0, wait, bar_width)
+        lines.append(
+            f"{page.cut(printable(row.op), name_width):<{name_width}} "
+            + page.paint(drawn, op_style(row.op))
+            + " " * (bar_width - len(drawn))
+            + f"{percent(row.share):>6} {duration(row.seconds):>8}{count(row.count):>8}"
+            + f"{significant(row.p50_us):>8}{significant(row.p99_us):>8}{percent(1 - wait):>7}{percent(wait):>7}"
+        )
+    if len(shown) < len(ops):
+        rest = sum(row.share for row in ops[top:])
+        more = f"…{len(ops) - top} more, {percent(rest)} (--top {len(ops)})"
+        lines.append(page.paint(more, DIM))
+    return lines
+
+
+def _details(page: Page, summary: Summary) -> list[str]:
+    lines: list[str] = []
+    if summary.threads:
+        lines += page.wrap("threads", _threads(summary.threads))
+    if summary.memory.peak_bytes:
+        parts = [
+            f"{'KV' if row.usage == 'kv' else row.usage} {size(row.bytes)} {printable(row.backend)}"
+            for row in summary.memory.buffers
+        ]
+        lines += page.wrap("memory", _joined(f"peak {size(summary.memory.peak_bytes)}", *parts))
+    if summary.backends:
+        parts = [
+            f"{printable(row.backend)}: {plural(row.splits, 'split')} of {plural(row.runs, 'graph')}, "
+            f"{duration(row.seconds).strip()}"
+            for row in summary.backends
+        ]
+        lines += page.wrap("backends", _joined(*parts))
+    if summary.copies:
+        parts = [
+            f"{printable(row.source)} → {printable(row.target)} {count(row.count)} × "
+            f"{size(row.bytes / row.count)}, {duration(row.seconds).strip()}"
+            for row in summary.copies[:_MAX_COPIES]
+        ]
+        more = len(summary.copies) - _MAX_COPIES
+        lines += page.wrap("copies", _joined(*parts, f"…{more} more" if more > 0 else ""))
+    notes = [note for process in summary.trace.processes for note in process.not_seen]
+    distinct = list(dict.fromkeys(printable(note) for note in notes))
+    for note in distinct[:_MAX_NOTES]:
+        lines += page.wrap("not seen", note, WARNING)
+    if len(distinct) > _MAX_NOTES:
+        lines += page.wrap("", f"…{len(distinct) - _MAX_NOTES} more (--json)", DIM)
+    return lines
+
+
+def _threads(threads: list[ThreadSummary]) -> str:
+    if len(threads) <= _MAX_LISTED_THREADS:
+        return "busy  " + "   ".join(f"{row.worker}: {percent(row.busy)}" for row in threads)
+    busy = [row.busy for row in threads]
+    laziest = min(threads, key=lambda row: row.busy)
+    return (
+        f"{len(threads)}, busy {percent(min(busy))} (thread {laziest.worker}) to {percent(max(busy))}, "
+        f"median {percent(median(busy))}"
+    )
+
+
+def _trust(page: Page, summary: Summary) -> list[str]:
+    """How it was captured, and what is missing from it."""
+    trace = summary.trace
+    methods = ", ".join(sorted({printable(process.method) for process in trace.processes if process.method}))
+    details = ", ".join(sorted({_DETAILS[process.detail] for process in trace.processes}))
+    how = ", ".join(part for part in (f"captured by {methods}" if methods else "captured", details) if part)
+    records = f"{plural(trace.records, 'record')}, {count(trace.lost)} lost"
+    if trace.skipped:
+        records += f", {count(trace.skipped)} left out on request"
+    problems = [
+        f"process {process.pid} died while a graph was computed"
+        for process in trace.processes
+        if process.end == "abnormal"
+    ]
+    if trace.damage:
+        problems.append(f"the file is {trace.damage}")
+    elif any(process.end == "cut" for process in trace.processes):
+        problems.append("the recording was cut short")
+    if any(process.distorting for process in trace.processes):
+        problems.append("watching it changed its timing")
+    overhead = f"overhead {percent(summary.overhead.share)}"
+    style = WARNING if problems or trace.lost else DIM
+    return page.wrap("", _joined(how, records, overhead, *problems), style, indent=0)
