@@ -95,12 +95,11 @@ def _add_process(totals: Operations, process: Process) -> None:
         lengths = np.diff(starts, append=len(spans))
         if not known.all():
             spans = spans[np.repeat(known, lengths)]
-            records = records[np.isin(records["run"], number[known])]
             index, lengths = index[known], lengths[known]
         seen[index] = True
         if len(spans):
             _add_spans(totals, process, names, spans, np.repeat(runs.graph[index], lengths))
-            _add_workers(totals, process, records)
+        _add_workers(totals, process, records)
     totals.cpu_s += _cpu_seconds(process, seen)
 
 
@@ -143,6 +142,10 @@ def _add_spans(
 
 def _add_workers(totals: Operations, process: Process, records: Structured) -> None:
     is_node = records["kind"] == KIND_NODE
+    run = records["run"]
+    distinct = np.unique(np.append(run[:-1][run[1:] != run[:-1]], run[-1:]))
+    if not np.isin(distinct, process.runs.number).all():
+        is_node &= np.isin(run, process.runs.number)
     worker = np.where(is_node, records["detail"], 0)
     work = np.where(is_node, shifted(records, "work"), 0)
     wait = np.where(is_node, shifted(records, "inner") + shifted(records, "wait"), 0)

@@ -146,12 +146,12 @@ class Process:
         return self._of_kind(KIND_COPY, COPY_DTYPE)
 
     def nodes(self) -> Iterator[tuple[Structured, Structured]]:
-        """The executed nodes of its runs, a window at a time; a run lies wholly in one window.
+        """The executed nodes of its runs, a window at a time.
 
         Yields:
-            Records, of which the NODEs are these nodes on each thread: RECORD_DTYPE array [n], in no order; and the
-            same nodes, all threads together: SPAN_DTYPE array [m], sorted by run, then node. The first is overwritten
-            by the next window.
+            The next records, in no order, of which the NODEs are nodes on one thread: RECORD_DTYPE array [n], overwritten
+            by the next window; and all nodes, all threads together, of the runs that no record is left of: SPAN_DTYPE
+            array [m], sorted by run, then node.
         """
         index = self._index
         window = np.empty(_WINDOW_RECORDS, RECORD_DTYPE)
@@ -164,17 +164,15 @@ class Process:
             # A window grows with what had to wait for it, so that no record waits again and again.
             if not last and filled - waiting < max(_WINDOW_RECORDS // 2, waiting):
                 continue
-            complete = window[:filled]
-            waiting = 0
-            if not last:
-                later = complete["run"] >= index.first_runs[position + 1]
-                if waiting := int(np.count_nonzero(later)):
-                    rest, complete = complete[later], complete[~later]
-            if len(complete):
-                yield complete, fold_spans(complete)
-            if waiting:
-                window[:waiting] = rest
-            filled = waiting
+            spans = fold_spans(window[:filled])
+            if last:
+                yield window[waiting:filled], spans
+                return
+            limit = index.first_runs[position + 1]
+            yield window[waiting:filled], spans[: np.searchsorted(spans["run"], limit)]
+            later = window[np.flatnonzero(window["run"][:filled] >= limit)]
+            filled = waiting = len(later)
+            window[:waiting] = later
 
     @property
     def undecodable_records(self) -> int:
