@@ -203,7 +203,7 @@ def test_a_clock_of_unknown_rate_is_said(tmp_path: Path) -> None:
 
 
 def test_ops_do_not_depend_on_how_records_are_chunked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads work on several runs at once, rings are drained at odd times, windows are small: the sums are the same."""
+    """Threads work on several runs, rings are drained at odd times, windows are small: the sums are the same."""
     rng = random.Random(3)
     ops = ["MUL_MAT", "ADD", "SILU", "RMS_NORM", "MUL"]
     expected = {name: [0, 0, 0] for name in ops}

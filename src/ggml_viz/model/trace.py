@@ -149,9 +149,9 @@ class Process:
         """The executed nodes of its runs, a window at a time.
 
         Yields:
-            The next records, in no order, of which the NODEs are nodes on one thread: RECORD_DTYPE array [n], overwritten
-            by the next window; and all nodes, all threads together, of the runs that no record is left of: SPAN_DTYPE
-            array [m], sorted by run, then node.
+            The next records, in no order, of which the NODEs are nodes on one thread: RECORD_DTYPE array [n],
+            overwritten by the next window; and all nodes, all threads together, of the runs that no record is left of:
+            SPAN_DTYPE array [m], sorted by run, then node.
         """
         index = self._index
         window = np.empty(_WINDOW_RECORDS, RECORD_DTYPE)
