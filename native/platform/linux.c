@@ -183,6 +183,14 @@ int gv_commit(int fd, uint64_t offset, uint64_t length) {
     return -error;
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* since Linux 5.14 */
+#endif
+
+void gv_populate(void *address, uint64_t length) {
+    madvise(address, length, MADV_POPULATE_WRITE);
+}
+
 uint64_t gv_touched_bytes(int fd) {
     struct stat status;
     return fstat(fd, &status) == 0 ? (uint64_t)status.st_blocks * 512u : 0;

@@ -31,6 +31,9 @@ void gv_close(int fd);
  * Returns 0 or a negative errno. */
 int gv_commit(int fd, uint64_t offset, uint64_t length);
 
+/* Makes mapped memory ready to be written without a page fault, where the system can. */
+void gv_populate(void *address, uint64_t length);
+
 /* Bytes of memory that the file really occupies. */
 uint64_t gv_touched_bytes(int fd);
 

@@ -1,0 +1,244 @@
+/* What the agent's parts share. Each section is one file, in the order in which data passes through them. */
+#ifndef GV_AGENT_H
+#define GV_AGENT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/symbols.h"
+#include "ring/segment.h"
+#include "trace/definitions.h"
+#include "trace/format.h"
+
+#define GV_AGENT_VERSION "0.1.0"
+
+#define GV_LIKELY(x) __builtin_expect(!!(x), 1)
+#define GV_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* Thread-local words must be reachable without a call into the dynamic linker. */
+#define GV_THREAD_LOCAL static __thread __attribute__((tls_model("initial-exec")))
+
+struct ggml_tensor; /* opaque everywhere */
+struct ggml_cgraph;
+
+/* --- resolve.c: which ggml a call belongs to --- */
+
+/* Where the fields of a ggml's objects lie; -1: could not be verified, so not read. */
+struct gv_layout {
+    int tensor_type, tensor_buffer, tensor_ne, tensor_nb, tensor_op, tensor_flags, tensor_sources, tensor_source_count,
+        tensor_view, tensor_view_offset, tensor_data;
+    int backend_graph_compute;
+    bool tensors; /* all that a graph's definition needs was found */
+};
+
+/* One copy of ggml in this process. */
+struct gv_runtime {
+    void *apis[GV_API_COUNT];
+    struct gv_layout layout;
+    uint32_t generation;
+    uint32_t number; /* RUNTIME definition */
+    char path[512];
+};
+
+/* One object (executable or library) that calls ggml. */
+struct gv_image {
+    uintptr_t low, size;
+    uint32_t generation;
+    void *originals[GV_HOOK_COUNT];
+    const void *address;                 /* somewhere in it */
+    struct gv_runtime *_Atomic runtime; /* see gv_image_runtime */
+};
+
+/* Rises whenever a library has been unloaded: what was resolved before then is resolved anew. */
+extern _Atomic uint32_t gv_generation;
+
+/* The image that contains `address`. Never NULL; of an unknown one the originals may be. */
+const struct gv_image *gv_image_find(const void *address);
+
+/* The copy of ggml that this image uses, found and probed at the first call. NULL: none, or unusable. */
+struct gv_runtime *gv_image_runtime(const struct gv_image *image);
+
+/* Forgets locks and caches that a fork may have left in any state. */
+void gv_resolve_after_fork(void);
+
+/* --- probe.c --- */
+
+/* Finds the layout of a ggml by making objects through its public functions and looking where known values
+ * came to lie. Whatever a second observation does not confirm stays -1. */
+void gv_probe(struct gv_runtime *runtime);
+
+/* --- life.c: start, settings, fork, exit --- */
+
+enum gv_state { GV_UNBORN = 0, GV_ON = 1, GV_OFF = 2 };
+extern _Atomic int gv_state;
+extern struct gv_segment *gv_segment;
+extern int gv_segment_fd;
+extern struct gv_ring *gv_rings;
+
+/* True if recording; starts it on the first call of a process. */
+bool gv_on_slow(void);
+static inline bool gv_on(void) {
+    int state = atomic_load_explicit(&gv_state, memory_order_acquire);
+    return GV_LIKELY(state == GV_ON) || (state == GV_UNBORN && gv_on_slow());
+}
+
+/* False where the user has switched the agent off. */
+bool gv_wanted(void);
+/* Starts anew in a child that was made past pthread_atfork. */
+void gv_check_fork(void);
+
+/* Set while the agent itself calls ggml, so that its hooks let those calls pass. */
+extern __thread bool gv_inside __attribute__((tls_model("initial-exec")));
+
+/* --- thread.c: this thread's ring --- */
+
+struct gv_thread {
+    struct gv_ring *ring;
+    struct gv_record *slots;
+    uint64_t mask;
+    uint32_t next_node; /* where the next node is expected in the run's graph */
+    uint32_t slot;      /* of the active run that it works for */
+    uint32_t run;
+    uint32_t threads;   /* of the current node: 1 makes barriers trivial */
+};
+
+/* This thread's ring; NULL if all are taken. */
+struct gv_thread *gv_thread_self(void);
+
+void gv_threads_start(void);
+/* Commits the memory of ring `index`, if nobody has yet. False where the memory file system is full. */
+bool gv_ring_prepare(uint32_t index);
+struct gv_record *gv_ring_slots(uint32_t index);
+void gv_threads_after_fork(void);
+
+/* Publishes a record of this thread, or counts it as skipped (event limit) or dropped (no ring). */
+void gv_put(struct gv_thread *thread, const struct gv_record *record);
+/* At most this many records in all; set before the first is put. */
+void gv_limit_events(uint64_t limit);
+
+/* --- nodes.c: what a worker does --- */
+
+/* The record of the node that `ring` has in its header, as if it had ended at `end` unless a barrier closed it. */
+struct gv_record gv_current_record(const struct gv_ring *ring, uint64_t end);
+void gv_node_begin(const int *params, const struct ggml_tensor *node, uint32_t fused);
+/* Publishes the caller's own last node when its split has ended. */
+void gv_node_flush(uint32_t run);
+/* True if the thread is in a node, so that the barrier is to be timed with enter and leave. */
+struct gv_thread *gv_barrier_enter(void);
+void gv_barrier_leave(struct gv_thread *thread);
+void gv_nodes_after_fork(void);
+/* Picoseconds to record one node on one thread, measured here and now. */
+uint32_t gv_measure_put_cost(void);
+
+/* --- runs.c: graph runs and their splits --- */
+
+struct gv_graph;
+
+struct gv_run {
+    _Atomic uint32_t number; /* 0: free */
+    const struct ggml_tensor *const *_Atomic nodes;
+    _Atomic uint32_t node_count;
+    _Atomic uint32_t threads;
+    struct gv_graph *graph;
+};
+extern struct gv_run gv_runs[GV_ACTIVE_RUNS];
+
+/* A call of ggml that computes a graph, as one hook sees it. */
+struct gv_call {
+    bool split; /* it went into a backend */
+};
+
+/* Around each call that computes a graph; they nest. `backend` NULL: not known, or a scheduler chooses. */
+struct gv_call gv_call_begin(const struct gv_image *image, const struct ggml_cgraph *graph, const void *backend,
+                             bool scheduler, const void *frame);
+void gv_call_end(struct gv_call call, int status);
+uint32_t gv_current_run(void);
+void gv_runs_after_fork(void);
+
+/* --- graphs.c: knowing a graph again --- */
+
+struct gv_graph {
+    const struct ggml_tensor **nodes; /* copy of the pointers, in the graph's order */
+    uint32_t node_count;
+    uint32_t number;    /* GRAPH definition */
+    uint32_t placement; /* PLACEMENT definition of the last run */
+    uint64_t key, place_key;
+    _Atomic uint32_t users;
+    uint64_t last_used;
+};
+
+/* Finds or defines the graph. The result stays valid until released. NULL if it cannot be read. */
+struct gv_graph *gv_graph_acquire(struct gv_runtime *runtime, const struct ggml_cgraph *graph);
+void gv_graph_release(struct gv_graph *graph);
+
+/* What makes a graph the same as one seen before, in one pass over its nodes: `place` also changes when only
+ * the tensors' memory does. */
+struct gv_graph_keys {
+    uint64_t key, place;
+};
+struct gv_graph_keys gv_graph_keys(const struct gv_layout *layout, struct ggml_tensor *const *nodes, uint32_t count);
+void gv_graphs_after_fork(void);
+
+/* --- define.c: the definition log, and the small tables behind it --- */
+
+extern pthread_mutex_t gv_define_lock; /* held for all below, and for graphs.c's tables */
+
+struct gv_bytes {
+    uint8_t *data;
+    size_t length, capacity;
+};
+/* Makes room for `extra` more bytes; false if memory is short. */
+bool gv_bytes_reserve(struct gv_bytes *bytes, size_t extra);
+void gv_bytes_varint(struct gv_bytes *bytes, uint64_t value);
+void gv_bytes_string(struct gv_bytes *bytes, const char *text, size_t length);
+
+/* Appends a definition to the log. False (and counted) where the log is full. */
+bool gv_define(enum gv_definition kind, const struct gv_bytes *body);
+void gv_define_note(enum gv_note level, const char *text);
+uint32_t gv_name_number(const char *text);
+uint32_t gv_backend_number(const struct gv_runtime *runtime, const void *backend);
+void gv_define_process(uint32_t detail);
+uint32_t gv_define_runtime(const struct gv_runtime *runtime);
+void gv_define_after_fork(void);
+
+/* --- buffers.c --- */
+
+struct gv_buffer {
+    const void *pointer;
+    uint64_t base, size;
+    uint32_t number;
+    uint32_t usage;
+    uint16_t place;
+};
+void gv_buffer_allocated(const struct gv_runtime *runtime, const void *buffer);
+void gv_buffer_freed(const void *buffer);
+void gv_buffer_usage(const struct gv_runtime *runtime, const void *buffer, uint32_t usage);
+/* The buffer, defined now if it was not known. NULL if it cannot be read. Holds gv_define_lock. */
+const struct gv_buffer *gv_buffer_known(const struct gv_runtime *runtime, const void *buffer);
+/* The PLACE where a tensor lies; 0: unknown. */
+uint16_t gv_tensor_place(const struct gv_runtime *runtime, const struct ggml_tensor *tensor);
+void gv_buffers_after_fork(void);
+
+/* --- backends.c: other backends, through their interface pointer --- */
+
+void gv_backend_watch(const struct gv_image *image, void *backend);
+
+/* --- reading fields at probed places --- */
+
+static inline const void *gv_field_pointer(const void *object, int offset) {
+    return *(const void *const *)((const char *)object + offset);
+}
+static inline uint32_t gv_field_u32(const void *object, int offset) {
+    return *(const uint32_t *)((const char *)object + offset);
+}
+static inline uint64_t gv_field_u64(const void *object, int offset) {
+    return *(const uint64_t *)((const char *)object + offset);
+}
+
+/* Calls an accessor by its type; the caller has checked that it is there. */
+#define GV_CALL(runtime, name, type) ((type)(runtime)->apis[GV_API_##name])
+#define GV_HAS(runtime, name) ((runtime)->apis[GV_API_##name] != NULL)
+
+#endif

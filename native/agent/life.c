@@ -1,0 +1,349 @@
+/* The agent's life: it starts at the first call of ggml, follows the process through fork, and ends with it.
+ *
+ * Three ways to run, by environment:
+ *   GGML_VIZ_RUN=token      a recorder outside drains the segment (what `ggml-viz run` sets)
+ *   GGML_VIZ_OUTPUT=file    a thread of the agent drains it into the file
+ *   neither                 the segment is there for whoever wants to look
+ * and GGML_VIZ_DISABLE=1, GGML_VIZ_DETAIL, GGML_VIZ_MAX_EVENTS. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "platform/clock.h"
+#include "platform/platform.h"
+#include "trace/drain.h"
+
+#define LOG_BYTES (64ull << 20)
+#define RINGS_BYTES (32u << 20) /* what the rings of as many threads as there are CPUs may take */
+#define MIN_RING_RECORDS 4096u
+#define MAX_RING_RECORDS 131072u
+#define DRAIN_PACE_NS 10000000u
+
+_Atomic int gv_state = GV_UNBORN;
+struct gv_segment *gv_segment;
+struct gv_ring *gv_rings;
+int gv_segment_fd = -1;
+__thread bool gv_inside __attribute__((tls_model("initial-exec")));
+
+static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
+static char segment_path[4096];
+static char output_path[4096];
+static struct {
+    struct gv_writer writer;
+    struct gv_drain *drain;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    bool running;
+} drainer = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+bool gv_wanted(void) {
+    const char *disable = getenv("GGML_VIZ_DISABLE");
+    return !disable || !disable[0] || strcmp(disable, "0") == 0;
+}
+
+static uint32_t wanted_detail(void) {
+    const char *detail = getenv("GGML_VIZ_DETAIL");
+    if (detail && strcmp(detail, "graph") == 0) {
+        return GV_DETAIL_GRAPH;
+    }
+    return detail && strcmp(detail, "op") == 0 ? GV_DETAIL_OP : GV_DETAIL_THREAD;
+}
+
+/* --- the segment --- */
+
+static uint64_t align_page(uint64_t bytes) {
+    return (bytes + GV_PAGE - 1) & ~(uint64_t)(GV_PAGE - 1);
+}
+
+static uint64_t ring_bytes(void) {
+    return (uint64_t)gv_segment->ring_records * sizeof(struct gv_record);
+}
+
+struct gv_record *gv_ring_slots(uint32_t index) {
+    return (struct gv_record *)((uint8_t *)gv_segment + gv_segment->records_offset + index * ring_bytes());
+}
+
+bool gv_ring_prepare(uint32_t index) {
+    struct gv_ring *ring = &gv_rings[index];
+    if (atomic_load_explicit(&ring->prepared, memory_order_acquire)) {
+        return true;
+    }
+    if (gv_commit(gv_segment_fd, gv_segment->records_offset + index * ring_bytes(), ring_bytes()) != 0) {
+        return false;
+    }
+    gv_populate(gv_ring_slots(index), ring_bytes());
+    atomic_store_explicit(&ring->prepared, 1, memory_order_release);
+    return true;
+}
+
+/* Commits the header, the rings' headers and the rings that are sure to be used. */
+static bool commit(uint64_t fixed_bytes, uint32_t rings) {
+    bool good = gv_commit(gv_segment_fd, 0, fixed_bytes) == 0;
+    for (uint32_t i = 0; good && i < rings; i++) {
+        good = gv_ring_prepare(i);
+    }
+    return good;
+}
+
+static bool make_segment(const char *path, uint32_t cpus, uint32_t ring_records) {
+    uint32_t ring_count = 4 * cpus + 32 < 512 ? 4 * cpus + 32 : 512;
+    uint64_t log_offset = GV_PAGE + align_page(ring_count * sizeof(struct gv_ring));
+    uint64_t records_offset = log_offset + LOG_BYTES;
+    uint64_t size = records_offset + (uint64_t)ring_count * ring_records * sizeof(struct gv_record);
+    gv_segment_fd = gv_segment_create(path, size);
+    if (gv_segment_fd < 0) {
+        return false;
+    }
+    gv_segment = gv_map(gv_segment_fd, size);
+    if (!gv_segment) {
+        return false;
+    }
+    struct gv_segment *s = gv_segment;
+    /* The header before anything else: writing to a page that cannot be had would be a SIGBUS. */
+    if (gv_commit(gv_segment_fd, 0, log_offset) != 0) {
+        return false;
+    }
+    gv_rings = (struct gv_ring *)((uint8_t *)s + GV_PAGE);
+    memcpy(s->magic, GV_SEGMENT_MAGIC, sizeof s->magic);
+    s->version = GV_SEGMENT_VERSION;
+    s->pid = gv_process_id();
+    s->size = size;
+    s->clock_kind = (uint32_t)gv_clock_init();
+    s->ring_count = ring_count;
+    s->ring_records = ring_records;
+    s->rings_offset = GV_PAGE;
+    s->log_offset = log_offset;
+    s->log_capacity = LOG_BYTES;
+    s->records_offset = records_offset;
+    for (uint32_t i = 0; i < ring_count; i++) {
+        atomic_store(&gv_rings[i].current.node, GV_NO_NODE);
+    }
+    return commit(log_offset, cpus < 8 ? cpus + 1 : 8);
+}
+
+static void drop_segment(const char *path) {
+    if (gv_segment) {
+        gv_unmap(gv_segment, gv_segment->size);
+        gv_segment = NULL;
+    }
+    if (gv_segment_fd >= 0) {
+        gv_close(gv_segment_fd);
+        gv_segment_fd = -1;
+        unlink(path);
+    }
+}
+
+/* Makes the segment under a hidden name, with smaller rings if memory is short, and shows it when it is whole. */
+static bool open_segment(const char *token) {
+    char folder[1024], hidden[4096];
+    uint64_t stamp = gv_ticks();
+    if (gv_folder(folder, sizeof folder) < 0) {
+        return false;
+    }
+    uint32_t pid = gv_process_id(), cpus = gv_cpus();
+    snprintf(segment_path, sizeof segment_path, "%s/%s.%u.%llx", folder, token, pid, (unsigned long long)stamp);
+    snprintf(hidden, sizeof hidden, "%s/.%s.%u.%llx", folder, token, pid, (unsigned long long)stamp);
+    uint32_t records = MAX_RING_RECORDS;
+    while (records > MIN_RING_RECORDS && (uint64_t)records * sizeof(struct gv_record) * (cpus + 1) > RINGS_BYTES) {
+        records /= 2;
+    }
+    for (; records >= MIN_RING_RECORDS; records /= 2) {
+        if (make_segment(hidden, cpus, records)) {
+            uint64_t now[3];
+            gv_clock_sample(now);
+            gv_segment->start_ticks = now[0];
+            gv_segment->start_monotonic_ns = now[1];
+            gv_segment->start_wall_ns = now[2];
+            gv_segment->put_cost_ps = gv_measure_put_cost();
+            uint32_t detail = wanted_detail();
+            atomic_store(&gv_segment->control, detail);
+            gv_define_process(detail);
+            atomic_store_explicit(&gv_segment->ready, 1, memory_order_release);
+            if (rename(hidden, segment_path) == 0) {
+                return true;
+            }
+        }
+        drop_segment(hidden);
+    }
+    return false;
+}
+
+/* --- the agent's own recorder --- */
+
+static void *drain_loop(void *nothing) {
+    (void)nothing;
+    gv_inside = true;
+    for (;;) {
+        gv_sleep_ns(DRAIN_PACE_NS);
+        pthread_mutex_lock(&drainer.lock);
+        bool running = drainer.running;
+        if (running) {
+            gv_drain_step(drainer.drain);
+        }
+        pthread_mutex_unlock(&drainer.lock);
+        if (!running) {
+            return NULL;
+        }
+    }
+}
+
+static void start_drainer(void) {
+    const char *path = getenv("GGML_VIZ_OUTPUT");
+    /* %p in the name stands for the process id. */
+    const char *mark = strstr(path, "%p");
+    if (mark) {
+        snprintf(output_path, sizeof output_path, "%.*s%u%s", (int)(mark - path), path, gv_process_id(), mark + 2);
+    } else {
+        snprintf(output_path, sizeof output_path, "%s", path);
+    }
+    struct gv_view view;
+    if (gv_writer_join(&drainer.writer, output_path) != 0) {
+        return;
+    }
+    uint32_t process = (uint32_t)(gv_process_id() << 8 | (gv_segment->start_ticks >> 16 & 0xff));
+    drainer.drain = gv_view_open(&view, segment_path) == 0 ? gv_drain_open(&view, &drainer.writer, process) : NULL;
+    if (!drainer.drain) {
+        gv_writer_close(&drainer.writer);
+        return;
+    }
+    drainer.running = true;
+    /* No signal of the program may be handled on our thread. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (pthread_create(&drainer.thread, NULL, drain_loop, NULL) == 0) {
+        pthread_detach(drainer.thread);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* The process ends: what is still in the rings is written, and the segment goes. */
+static void finish(void) {
+    if (atomic_load(&gv_state) != GV_ON || !gv_segment || gv_segment->pid != gv_process_id()) {
+        return;
+    }
+    if (getenv("GGML_VIZ_RUN")) {
+        return; /* the recorder sees to it */
+    }
+    gv_inside = true;
+    /* A full disk or a file size limit is no reason for a signal to the program. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_mutex_lock(&drainer.lock);
+    if (drainer.running) {
+        drainer.running = false;
+        struct gv_stat stat;
+        gv_drain_close(drainer.drain, GV_DONE_ENDED, &stat);
+        drainer.drain = NULL;
+        gv_writer_close(&drainer.writer);
+    }
+    pthread_mutex_unlock(&drainer.lock);
+    unlink(segment_path);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    gv_inside = false;
+}
+
+/* --- start, fork, exit --- */
+
+static void after_fork_in_child(void) {
+    start_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    drainer.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    drainer.running = false;
+    drainer.drain = NULL;
+    if (atomic_load(&gv_state) == GV_OFF) {
+        return;
+    }
+    atomic_store(&gv_state, GV_UNBORN);
+    /* The segment is the parent's: the child must neither write to it nor hold its lock. */
+    if (gv_segment) {
+        gv_unmap(gv_segment, gv_segment->size);
+    }
+    gv_close(gv_segment_fd);
+    gv_segment = NULL;
+    gv_segment_fd = -1;
+    gv_resolve_after_fork();
+    gv_define_after_fork();
+    gv_buffers_after_fork();
+    gv_graphs_after_fork();
+    gv_runs_after_fork();
+    gv_nodes_after_fork();
+    gv_threads_after_fork();
+}
+
+void gv_check_fork(void) {
+    if (GV_UNLIKELY(gv_segment->pid != gv_process_id())) {
+        after_fork_in_child(); /* made by a bare system call */
+        gv_on();
+    }
+}
+
+static void start(void) {
+    static bool registered;
+    const char *token = getenv("GGML_VIZ_RUN"), *output = getenv("GGML_VIZ_OUTPUT");
+    const char *limit = getenv("GGML_VIZ_MAX_EVENTS");
+    bool own = !token && output && output[0];
+    if (!gv_wanted() || (token && strchr(token, '/')) || !open_segment(token ? token : own ? "own" : "live")) {
+        atomic_store(&gv_state, GV_OFF);
+        return;
+    }
+    gv_limit_events(limit ? strtoull(limit, NULL, 10) : 0);
+    gv_threads_start();
+    if (!registered) {
+        registered = true;
+        pthread_atfork(NULL, NULL, after_fork_in_child);
+    }
+    if (own) {
+        start_drainer();
+    }
+    atomic_store_explicit(&gv_state, GV_ON, memory_order_release);
+}
+
+bool gv_on_slow(void) {
+    if (gv_inside) {
+        return false;
+    }
+    int error = errno;
+    gv_inside = true;
+    pthread_mutex_lock(&start_lock);
+    if (atomic_load(&gv_state) == GV_UNBORN) {
+        start();
+    }
+    pthread_mutex_unlock(&start_lock);
+    gv_inside = false;
+    errno = error;
+    return atomic_load(&gv_state) == GV_ON;
+}
+
+__attribute__((destructor)) static void at_exit(void) {
+    finish();
+}
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* Ends that run no destructor. The pid check in finish keeps a vfork child from ending its parent's trace. */
+EXPORT __attribute__((noreturn)) void _exit(int status) {
+    finish();
+    void (*original)(int);
+    *(void **)&original = dlsym(RTLD_NEXT, "_exit");
+    original(status);
+    __builtin_unreachable();
+}
+
+EXPORT __attribute__((noreturn)) void _Exit(int status) {
+    _exit(status);
+}
+
+/* A program that replaces itself begins anew: its trace so far is finished first. If that fails, the process
+ * goes on unrecorded, which is the lesser evil. */
+EXPORT int execve(const char *path, char *const arguments[], char *const environment[]) {
+    int (*original)(const char *, char *const[], char *const[]);
+    *(void **)&original = dlsym(RTLD_NEXT, "execve");
+    finish();
+    return original(path, arguments, environment);
+}

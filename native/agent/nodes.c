@@ -1,0 +1,182 @@
+/* What a worker does: a node begins, meets barriers, ends at the last of them.
+ *
+ * Which barrier closes a node is known only when the next node begins, so a node's record is published then.
+ * Until that moment all that is known of it stands in the ring's header, where a reader can complete the last
+ * node of a run (docs/architecture.md, "The last node"). */
+#include <stdlib.h>
+
+#include "agent/agent.h"
+#include "platform/clock.h"
+#include "ring/reader.h"
+#include "ring/ring.h"
+
+GV_THREAD_LOCAL struct gv_thread *in_node; /* set while a node is in progress on this thread */
+
+#define LOAD(field) atomic_load_explicit(&(field), memory_order_relaxed)
+#define STORE(field, value) atomic_store_explicit(&(field), (value), memory_order_relaxed)
+
+struct gv_record gv_current_record(const struct gv_ring *ring, uint64_t end) {
+    return gv_node_record(LOAD(ring->current.run), LOAD(ring->current.node), LOAD(ring->current.worker_fused),
+                          LOAD(ring->current.start), LOAD(ring->current.inner), LOAD(ring->current.barrier_in),
+                          LOAD(ring->current.barrier_out), end);
+}
+
+/* Looks for `node` among the nodes of a run, from where it is expected. */
+static bool find_in_run(struct gv_thread *thread, const struct gv_run *run, const struct ggml_tensor *node) {
+    const struct ggml_tensor *const *nodes = atomic_load_explicit(&run->nodes, memory_order_acquire);
+    uint32_t count = LOAD(run->node_count), expected = thread->next_node < count ? thread->next_node : 0;
+    if (!nodes) {
+        return false;
+    }
+    for (uint32_t i = expected; i < count; i++) {
+        if (nodes[i] == node) {
+            thread->next_node = i;
+            return true;
+        }
+    }
+    for (uint32_t i = 0; i < expected; i++) {
+        if (nodes[i] == node) {
+            thread->next_node = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Finds the run that this node belongs to: the one this thread worked for last, else any that is active. A
+ * worker is told neither, so the node itself must say it. */
+static bool find_run(struct gv_thread *thread, const struct ggml_tensor *node) {
+    const struct gv_run *run = &gv_runs[thread->slot];
+    if (GV_LIKELY(thread->run && atomic_load_explicit(&run->number, memory_order_acquire) == thread->run &&
+                  find_in_run(thread, run, node))) {
+        return true;
+    }
+    for (uint32_t slot = 0; slot < GV_ACTIVE_RUNS; slot++) {
+        run = &gv_runs[slot];
+        uint32_t number = atomic_load_explicit(&run->number, memory_order_acquire);
+        if (number && number != thread->run) {
+            thread->next_node = 0;
+            if (find_in_run(thread, run, node)) {
+                thread->slot = slot;
+                thread->run = number;
+                return true;
+            }
+        }
+    }
+    thread->run = 0;
+    return false;
+}
+
+static void begin(struct gv_thread *thread, uint32_t worker, uint32_t threads, uint32_t fused) {
+    struct gv_ring *ring = thread->ring;
+    uint64_t start = 0;
+    if (LOAD(ring->current.node) != GV_NO_NODE) {
+        uint64_t now = LOAD(ring->current.barrier_in) ? 0 : gv_ticks();
+        struct gv_record previous = gv_current_record(ring, now);
+        gv_put(thread, &previous);
+        if (LOAD(ring->current.run) == thread->run) {
+            /* The barrier that let the previous node go is what let this one begin. */
+            start = LOAD(ring->current.barrier_in) ? LOAD(ring->current.barrier_out) : now;
+        }
+#ifndef __SANITIZE_THREAD__
+        atomic_thread_fence(memory_order_release); /* a reader that sees what follows sees the new head */
+#endif
+    }
+    STORE(ring->current.run, thread->run);
+    STORE(ring->current.worker_fused, worker | fused << 16);
+    STORE(ring->current.start, start ? start : gv_ticks());
+    STORE(ring->current.inner, 0);
+    STORE(ring->current.barrier_in, 0);
+    STORE(ring->current.barrier_out, 0);
+    atomic_store_explicit(&ring->current.node, thread->next_node, memory_order_release);
+    thread->next_node += 1 + fused;
+    thread->threads = threads;
+    in_node = thread;
+}
+
+void gv_node_begin(const int *params, const struct ggml_tensor *node, uint32_t fused) {
+    uint32_t control = LOAD(gv_segment->control), detail = control & GV_CONTROL_DETAIL_MASK;
+    uint32_t worker = (uint32_t)params[0], threads = (uint32_t)params[1];
+    if (detail == GV_DETAIL_GRAPH || (detail == GV_DETAIL_OP && worker != 0)) {
+        return;
+    }
+    struct gv_thread *thread = gv_thread_self();
+    if (GV_UNLIKELY(!thread)) {
+        atomic_fetch_add_explicit(&gv_segment->records_dropped, 1, memory_order_relaxed);
+        return;
+    }
+    if (!find_run(thread, node)) {
+        return; /* of a run that is not recorded: paused, or of a ggml that cannot be read */
+    }
+    if (worker == 0) {
+        STORE(gv_runs[thread->slot].threads, threads);
+    }
+    begin(thread, worker, threads, fused);
+}
+
+void gv_node_flush(uint32_t run) {
+    struct gv_thread *thread = in_node;
+    if (!thread || LOAD(thread->ring->current.node) == GV_NO_NODE || LOAD(thread->ring->current.run) != run) {
+        return;
+    }
+    struct gv_record last = gv_current_record(thread->ring, gv_ticks());
+    gv_put(thread, &last);
+#ifndef __SANITIZE_THREAD__
+    atomic_thread_fence(memory_order_release);
+#endif
+    atomic_store_explicit(&thread->ring->current.node, GV_NO_NODE, memory_order_release);
+    in_node = NULL;
+}
+
+struct gv_thread *gv_barrier_enter(void) {
+    struct gv_thread *thread = in_node;
+    if (!thread) {
+        return NULL;
+    }
+    struct gv_ring *ring = thread->ring;
+    uint64_t previous_in = LOAD(ring->current.barrier_in), now = gv_ticks();
+    if (previous_in) {
+        STORE(ring->current.inner, LOAD(ring->current.inner) + LOAD(ring->current.barrier_out) - previous_in);
+    }
+    STORE(ring->current.barrier_in, now);
+    if (thread->threads == 1) {
+        STORE(ring->current.barrier_out, now); /* nobody to wait for */
+        return NULL;
+    }
+    in_node = NULL; /* a barrier inside this one is part of it */
+    return thread;
+}
+
+void gv_barrier_leave(struct gv_thread *thread) {
+    STORE(thread->ring->current.barrier_out, gv_ticks());
+    in_node = thread;
+}
+
+void gv_nodes_after_fork(void) {
+    in_node = NULL;
+}
+
+uint32_t gv_measure_put_cost(void) {
+    enum { COUNT = 512, ROUNDS = 5 };
+    struct gv_ring *ring = calloc(1, sizeof *ring);
+    struct gv_record *slots = calloc(COUNT, sizeof *slots);
+    uint64_t best = UINT64_MAX;
+    if (ring && slots) {
+        struct gv_thread thread = {.ring = ring, .slots = slots, .mask = COUNT - 1, .run = 1};
+        STORE(ring->current.node, GV_NO_NODE);
+        struct gv_thread *was_in = in_node;
+        for (int round = 0; round < ROUNDS; round++) {
+            uint64_t before = gv_nanoseconds(CLOCK_MONOTONIC);
+            for (int i = 0; i < COUNT; i++) {
+                begin(&thread, 0, 2, 0);
+                gv_barrier_leave(gv_barrier_enter());
+            }
+            uint64_t taken = gv_nanoseconds(CLOCK_MONOTONIC) - before;
+            best = taken < best ? taken : best;
+        }
+        in_node = was_in;
+    }
+    free(ring);
+    free(slots);
+    return best == UINT64_MAX ? 0 : (uint32_t)(best * 1000 / COUNT);
+}
