@@ -52,7 +52,7 @@ def test_what_is_no_trace_is_one_message(command: str, tmp_path: Path, capsys: p
 
 def test_a_cut_trace_is_reported_as_far_as_it_goes(cut: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", cut]) == 0
-    assert "MUL_MAT" in (printed := capsys.readouterr().out)
+    assert "MUL_MAT" in (printed := " ".join(capsys.readouterr().out.split()))
     assert "the file is cut" in printed
 
 
@@ -69,7 +69,7 @@ def test_info_as_json(cut: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert contents["readable_bytes"] < contents["file_bytes"] == Path(cut).stat().st_size
     assert contents["damage"].startswith("cut: ")
     assert contents["processes"][0]["records"] == contents["records"] == 2
-    assert [row["count"] for row in contents["chunks"] if row["kind"] == "RECS"] == [2]
+    assert [row["count"] for row in contents["chunks"] if row["kind"] == "RECS"] == [1]
 
 
 def test_top_must_be_a_number_of_ops(whole: str, capsys: pytest.CaptureFixture[str]) -> None:
