@@ -217,15 +217,16 @@ def test_ops_do_not_depend_on_how_records_are_chunked(tmp_path: Path, monkeypatc
         caller = 2 * rng.randrange(2)
         begin = writer.start + run * 10_000
         for node in range(0, 30, rng.choice((1, 2, 3))):
-            ends = []
+            leaves, work_ends = [], []
             for worker in (0, 1):
                 work, wait = rng.randrange(1, 400), rng.randrange(50)
                 start = begin + node * 500 + worker
                 streams[caller + worker].append(Record(NODE, start, run, (node, work, 0, wait), worker))
-                ends.append(start + work + wait)
+                leaves.append(start + work + wait)
+                work_ends.append(start + work)
                 expected[ops[node % 5]][1] += work
             expected[ops[node % 5]][0] += 1
-            expected[ops[node % 5]][2] += max(ends) - (begin + node * 500)
+            expected[ops[node % 5]][2] += max(min(leaves), *work_ends) - (begin + node * 500)
         streams[caller].append(Record(RUN, begin, run, (1, 0, 20_000, 1 | 2 << 16)))
     while any(streams):
         ring = rng.randrange(4)

@@ -228,10 +228,22 @@ def test_unreadable_files_are_one_message(tmp_path: Path) -> None:
             open_trace(tmp_path / name)
 
 
-def test_processes_must_be_counted_in_order(tmp_path: Path) -> None:
+def test_processes_have_any_numbers(tmp_path: Path) -> None:
     path = tmp_path / "process.ggmlviz"
-    path.write_bytes(tracefile.file_header() + tracefile.chunk(b"CLOK", 1 << 31, bytes(24)))
-    assert open_trace(path).integrity.damage == "damaged: a chunk belongs to process 2147483648 of 0"
+    chunks = tracefile.read_chunks(trace_from_text(EVERYTHING))
+    numbers = {1: 1 << 31, 2: 7}
+    data = tracefile.file_header() + tracefile.chunk(b"GRUP", 0, bytes(4))
+    data += b"".join(tracefile.chunk(kind, numbers[process], payload) for kind, process, payload in chunks)
+    path.write_bytes(data)
+    assert [process.definitions.info.pid for process in open_trace(path).processes] == [12, 13]
+
+
+def test_too_many_processes_are_damage(tmp_path: Path) -> None:
+    path = tmp_path / "processes.ggmlviz"
+    path.write_bytes(tracefile.file_header() + b"".join(tracefile.chunk(b"NEWS", i, b"") for i in range(70_000)))
+    trace = open_trace(path)
+    assert len(trace.processes) < 70_000
+    assert trace.integrity.damage == "damaged: it claims more than 65535 processes"
 
 
 def test_definitions_say_what_was_written(tmp_path: Path) -> None:

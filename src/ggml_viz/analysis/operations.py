@@ -24,7 +24,7 @@ class OpTotal:
 
     Attributes:
         spans: Executed nodes or fused groups of nodes.
-        seconds: From the first thread's begin to the last thread's end of the closing barrier.
+        seconds: From the first thread's begin until the closing barrier opens.
         work_s: Thread-seconds of work.
         wait_s: Thread-seconds at barriers, inside the node and at its end.
         walls_s: How long each span took, in pieces of float32 or float64 arrays [n].

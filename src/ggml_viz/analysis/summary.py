@@ -131,7 +131,7 @@ class OpSummary:
     Attributes:
         op: As ggml describes it; a fused pair is `RMS_NORM+MUL`.
         count: Spans: executed nodes, or fused groups of nodes.
-        seconds: Wall time from the first thread's begin to the closing barrier.
+        seconds: Wall time from the first thread's begin until the closing barrier opens.
         work_s: Thread-seconds of work.
         wait_s: Thread-seconds at barriers, inside the node and at its end.
         share: Of the time inside graphs.

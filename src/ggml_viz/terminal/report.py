@@ -57,6 +57,8 @@ def _header(page: Page, summary: Summary) -> list[str]:
     backends = ", ".join(printable(row.backend) for row in summary.backends)
     lasted = duration(summary.trace.duration_s).strip() if summary.trace.duration_s else ""
     processes = summary.trace.processes
+    if not processes:
+        return ["The trace is of no process."]
     if len(processes) == 1:
         threads = plural(processes[0].threads, "thread") if processes[0].threads else ""
         ran_on = ", ".join(part for part in (backends, threads) if part)
@@ -80,15 +82,20 @@ def _joined(*parts: str) -> str:
 
 
 def _command(command: str) -> str:
-    """A command line with the program's and the scripts' names without their folders."""
+    """A command line whose program, scripts and models are named without their folders."""
     try:
         words = shlex.split(command)
     except ValueError:
         words = command.split()
-    return printable(" ".join(os.path.basename(word) if word.startswith("/") else word for word in words)) or "?"
+    shown = [
+        os.path.basename(word) if "/" in word and " " not in word and "://" not in word else word for word in words
+    ]
+    return printable(" ".join(shown)) or "?"
 
 
 def _phases(page: Page, summary: Summary) -> list[str]:
+    if not summary.trace.processes:
+        return []
     if not summary.graphs.runs:
         return ["No graph was computed while it was watched."]
     lines = [page.paint(f"{'phase':<10}{'graphs':>8}{'tokens':>9}{'t/s':>10}  {'time':>7}", DIM)]

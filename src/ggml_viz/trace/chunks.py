@@ -18,7 +18,7 @@ FILE_HEADER = struct.Struct("<8sII")
 CHUNK_HEADER = struct.Struct("<4sIII")
 PAYLOAD_LIMIT_BYTES = 64 << 20
 OTHER = "other"
-_KINDS = {kind.encode(): kind for kind in ("DEFS", "RECS", "CLOK", "STAT", "DONE")}
+_KINDS = {kind.encode(): kind for kind in ("GRUP", "DEFS", "RECS", "CLOK", "STAT", "DONE")}
 
 # Each process costs memory to remember; a file that claims more of them than this is not a trace of a program.
 PROCESS_LIMIT = 65_535
@@ -29,6 +29,7 @@ class Chunk(NamedTuple):
 
     kind: bytes
     process: int
+    """A number that no other process in the file has; 0 for a chunk about the file itself."""
     offset: int
     """Of the chunk's header, in bytes from the file's start."""
     length: int
@@ -106,7 +107,7 @@ def walk_chunks(data: mmap.mmap | bytes, integrity: Integrity, check_records: bo
     view = memoryview(data)
     size = len(view)
     offset = FILE_HEADER.size
-    processes = 0
+    processes: set[int] = set()
     while offset < size:
         if size - offset < CHUNK_HEADER.size:
             integrity.damage = f"cut: {size - offset} bytes of a chunk's header remain"
@@ -125,10 +126,10 @@ def walk_chunks(data: mmap.mmap | bytes, integrity: Integrity, check_records: bo
             if actual != crc:
                 integrity.damage = "damaged: a chunk has a wrong checksum"
                 return
-        if not 1 <= process <= min(processes + 1, PROCESS_LIMIT):
-            integrity.damage = f"damaged: a chunk belongs to process {process} of {processes}"
+        processes.add(process)
+        if len(processes) > PROCESS_LIMIT:
+            integrity.damage = f"damaged: it claims more than {PROCESS_LIMIT} processes"
             return
-        processes = max(processes, process)
         yield Chunk(kind, process, offset, length)
         if integrity.damage is not None:
             return

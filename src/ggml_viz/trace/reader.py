@@ -168,10 +168,14 @@ def open_trace(path: str | os.PathLike[str], check_records: bool = True) -> Trac
     data = _map(path)
     integrity = Integrity(file_bytes=len(data))
     trace = TraceFile(os.fspath(path), integrity, [])
+    by_number: dict[int, ProcessTrace] = {}
     for chunk in walk_chunks(data, integrity, check_records):
-        if chunk.process > len(trace.processes):
-            trace.processes.append(ProcessTrace(chunk.process, data, integrity))
-        process = trace.processes[chunk.process - 1]
+        if chunk.process == 0:
+            continue
+        process = by_number.get(chunk.process)
+        if process is None:
+            process = by_number[chunk.process] = ProcessTrace(chunk.process, data, integrity)
+            trace.processes.append(process)
         integrity.damage = _take_in(process, chunk)
     return trace
 
