@@ -82,7 +82,8 @@ def find_program(name: str, environment: Mapping[str, str] = os.environ) -> Path
     if found:
         return Path(found)
     if os.sep not in name:
-        raise UserError(f"command not found: {name}", exit_status=127)
+        here = f"There is one in this folder: ./{name}" if os.path.isfile(name) else None
+        raise UserError(f"command not found: {name}", here, exit_status=127)
     if not os.path.exists(name):
         raise UserError(f"no such file: {name}", exit_status=127)
     what = "is a folder" if os.path.isdir(name) else "may not be executed"

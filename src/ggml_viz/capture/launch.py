@@ -78,9 +78,13 @@ def start(path: Path, command: Sequence[str], environment: Mapping[str, str]) ->
     Raises:
         UserError: With exit status 126 if it cannot be executed.
     """
+    # A name without a slash would be looked for again.
+    executable = str(path) if os.sep in str(path) else os.path.join(os.curdir, path)
+    # posix_spawn, which Python may use, leaves two signals ignored in the program.
+    subprocess._USE_POSIX_SPAWN = False  # type: ignore[misc]
     try:
-        # Not a pipe in sight, and no file closed that the shell has opened for the program (`3<data`).
-        return subprocess.Popen(command, executable=path, env=environment, close_fds=False)
+        # No file is closed that the shell has opened for the program (`3<data`).
+        return subprocess.Popen(command, executable=executable, env=environment, close_fds=False)
     except FileNotFoundError:
         raise UserError(f"{path}: its interpreter does not exist", exit_status=126) from None
     except OSError as error:

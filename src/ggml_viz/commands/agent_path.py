@@ -9,7 +9,8 @@ from ggml_viz.capture.launch import preload_path
 NAME = "agent-path"
 HELP = "print the path of the agent, for LD_PRELOAD"
 EXAMPLES = """\
-The agent writes a trace by itself, without ggml-viz or Python in the way. Environment:
+The agent writes a trace by itself, without ggml-viz or Python in the way.
+It reads these variables:
 
   GGML_VIZ_OUTPUT=FILE               the trace to write
   GGML_VIZ_DETAIL=thread|op|graph    how much to record (default: thread)
@@ -17,7 +18,8 @@ The agent writes a trace by itself, without ggml-viz or Python in the way. Envir
   GGML_VIZ_DISABLE=1                 do nothing
 
 example:
-  LD_PRELOAD=$(ggml-viz agent-path) GGML_VIZ_OUTPUT=t.ggmlviz llama-cli -m model.gguf
+  LD_PRELOAD=$(ggml-viz agent-path) GGML_VIZ_OUTPUT=t.ggmlviz \\
+      llama-cli -m model.gguf
 """
 
 

@@ -16,8 +16,8 @@ NAME = "doctor"
 HELP = "say what can be recorded on this machine and from a program, and what cannot"
 TAKES_COMMAND = True
 EXAMPLES = """\
-The program is not run: its files are read. The exit status is 1 if nothing can be recorded, 127 if there is no such
-program.
+The program is not run: its files are read. The exit status is 1 if nothing can
+be recorded, 127 if there is no such program.
 
 examples:
   ggml-viz doctor

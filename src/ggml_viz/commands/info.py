@@ -15,7 +15,8 @@ from ggml_viz.trace.reader import open_trace
 NAME = "info"
 HELP = "say what a trace file holds, and if and where it is cut"
 EXAMPLES = """\
-A file that is cut or damaged can be used up to its last whole chunk. With --verify the exit status is 1 if it is.
+A file that is cut or damaged can be used up to its last whole chunk. With
+--verify the exit status is 1 if it is.
 
 examples:
   ggml-viz info run.ggmlviz

@@ -14,8 +14,9 @@ from ggml_viz.terminal.report import print_report
 NAME = "report"
 HELP = "say what ran, how fast, and where the time went"
 EXAMPLES = """\
-t/s counts the time between the runs of a phase, but no pause longer than 0.1 s. Ops are over all graphs; their share
-is of the time inside graphs, calls are executed nodes (a fused pair is one), work and wait are shares of the threads'
+t/s counts the time between the runs of a phase, but no pause longer than 0.1 s.
+Ops are over all graphs; their share is of the time inside graphs, calls are
+executed nodes (a fused pair is one), work and wait are shares of the threads'
 time.
 
 examples:

@@ -19,20 +19,22 @@ NAME = "run"
 HELP = "run a program and record what its ggml does"
 TAKES_COMMAND = True
 EXAMPLES = """\
-The program runs as if started without ggml-viz: same input and output, same signals, same exit status. The report goes
-to stderr. Whatever the program starts is recorded into the same trace. Everything after -- is the program's.
+levels of detail:
+  thread   every node on every thread (default)
+  op       every node, as the first thread saw it
+  graph    graph runs, splits, copies and memory only
+
+The program runs as if started without ggml-viz: same input and output, same
+signals, same exit status. What it starts is recorded into the same trace. The
+report goes to stderr. Everything after -- is the program's.
 
 examples:
   ggml-viz run -- llama-cli -m model.gguf -p Hello
   ggml-viz run -o slow.ggmlviz -- python transcribe.py talk.wav
-  ggml-viz run --quiet --detail graph -- llama-server -m model.gguf     until Ctrl-C; graph runs only
+  ggml-viz run --quiet --detail graph -- llama-server -m model.gguf
 """
 
-DETAILS = {
-    "thread": "every node on every thread (default)",
-    "op": "every node, as the first thread saw it",
-    "graph": "graph runs, splits, copies and memory only",
-}
+DETAILS = ("thread", "op", "graph")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--detail",
         metavar="LEVEL",
         choices=DETAILS,
-        help="how much to record: " + "; ".join(f"{level}: {meaning}" for level, meaning in DETAILS.items()),
+        help="how much to record: thread, op or graph",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="print no report, only what went wrong")
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
@@ -81,7 +83,7 @@ def default_path(program: str, now: time.struct_time | None = None, folder: Path
         now: The local time; None: now.
         folder: Where the trace is to lie.
     """
-    stem = re.sub(r"[^\w.+-]+", "_", os.path.basename(program)) or "program"
+    stem = re.sub(r"[^\w.+-]+", "_", os.path.basename(program)).strip("-_") or "program"
     stem = f"{stem}-{time.strftime('%Y%m%d-%H%M%S', now or time.localtime())}"
     path, n = folder / f"{stem}.ggmlviz", 1
     while path.exists():

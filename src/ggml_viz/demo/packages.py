@@ -1,6 +1,6 @@
 """Fetches pinned packages with pip into a cache folder, without installing them anywhere.
 
-pip itself compares what it downloads with the checksums here before it looks inside. What has been fetched once is never
+pip itself compares what it downloads with the checksums here before it looks inside. What was fetched once is never
 asked for again.
 """
 
