@@ -22,7 +22,7 @@ time.
 examples:
   ggml-viz report run.ggmlviz
   ggml-viz report run.ggmlviz --top 50
-  ggml-viz report run.ggmlviz --json | jq '.phases[] | {phase, tokens_per_second}'
+  ggml-viz report run.ggmlviz --json | jq '.phases[].tokens_per_second'
 """
 
 
