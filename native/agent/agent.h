@@ -47,15 +47,32 @@ struct gv_image {
     uintptr_t low, size;
     uint32_t generation;
     void *originals[GV_HOOK_COUNT];
-    const void *address;                 /* somewhere in it */
+    const void *address;                /* somewhere in it */
     struct gv_runtime *_Atomic runtime; /* see gv_image_runtime */
 };
 
 /* Rises whenever a library has been unloaded: what was resolved before then is resolved anew. */
 extern _Atomic uint32_t gv_generation;
 
-/* The image that contains `address`. Never NULL; of an unknown one the originals may be. */
+/* The original that a hook of this thread is calling; see gv_image_find. */
+extern __thread const void *gv_calling __attribute__((tls_model("initial-exec")));
+
+/* The image that contains the return address of a hooked call. Never NULL; of an unknown one the originals may
+ * be. Where an original ends in a jump to another hooked function, the return address lies in our own hook: the
+ * call then is that original's. */
 const struct gv_image *gv_image_find(const void *address);
+
+/* The last resort for a call that was made, and so must have an original somewhere: any loaded object's. */
+void *gv_original_anywhere(enum gv_hook hook);
+
+/* Calls an original from a hook that has something to do afterwards. */
+#define GV_THROUGH(original, call)                                                                                     \
+    do {                                                                                                               \
+        const void *outer_call = gv_calling;                                                                           \
+        gv_calling = (const void *)(original);                                                                         \
+        call;                                                                                                          \
+        gv_calling = outer_call;                                                                                       \
+    } while (0)
 
 /* The copy of ggml that this image uses, found and probed at the first call. NULL: none, or unusable. */
 struct gv_runtime *gv_image_runtime(const struct gv_image *image);
@@ -101,7 +118,7 @@ struct gv_thread {
     uint32_t next_node; /* where the next node is expected in the run's graph */
     uint32_t slot;      /* of the active run that it works for */
     uint32_t run;
-    uint32_t threads;   /* of the current node: 1 makes barriers trivial */
+    uint32_t threads; /* of the current node: 1 makes barriers trivial */
 };
 
 /* This thread's ring; NULL if all are taken. */

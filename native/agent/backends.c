@@ -32,7 +32,8 @@ static int watched_graph_compute(void *backend, void *graph, uintptr_t third, ui
         return entry->original(backend, graph, third, fourth);
     }
     struct gv_call call = gv_call_begin(entry->image, graph, backend, false, __builtin_frame_address(0));
-    int status = entry->original(backend, graph, third, fourth);
+    int status;
+    GV_THROUGH(entry->original, status = entry->original(backend, graph, third, fourth));
     gv_call_end(call, status);
     return status;
 }

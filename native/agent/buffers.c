@@ -76,7 +76,10 @@ static struct gv_buffer *add(const struct gv_runtime *r, const void *pointer, bo
     struct gv_buffer *buffer = &buffers[buffer_count];
     *buffer = (struct gv_buffer){.pointer = pointer};
     buffer->size = GV_CALL(r, ggml_backend_buffer_get_size, size_t (*)(const void *))(pointer);
-    buffer->base = buffer->size ? (uint64_t)(uintptr_t)GV_CALL(r, ggml_backend_buffer_get_base, get_fn)(pointer) : 0;
+    if (!buffer->size) {
+        return NULL; /* a place holder: ggml makes hundreds while it measures */
+    }
+    buffer->base = (uint64_t)(uintptr_t)GV_CALL(r, ggml_backend_buffer_get_base, get_fn)(pointer);
     if (GV_HAS(r, ggml_backend_buffer_get_usage)) {
         buffer->usage = GV_CALL(r, ggml_backend_buffer_get_usage, uint32_t (*)(const void *))(pointer);
     }

@@ -182,8 +182,7 @@ static void define_gaps(const struct gv_runtime *runtime) {
 }
 
 uint32_t gv_define_runtime(const struct gv_runtime *runtime) {
-    const char *version =
-        GV_HAS(runtime, ggml_version) ? GV_CALL(runtime, ggml_version, const char *(*)(void))() : "";
+    const char *version = GV_HAS(runtime, ggml_version) ? GV_CALL(runtime, ggml_version, const char *(*)(void))() : "";
     struct gv_bytes body = {0};
     gv_bytes_varint(&body, ++runtime_count);
     gv_bytes_string(&body, version, strlen(version));

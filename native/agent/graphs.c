@@ -352,7 +352,7 @@ struct gv_graph *gv_graph_acquire(struct gv_runtime *runtime, const struct ggml_
         return NULL;
     }
     int count = GV_CALL(runtime, ggml_graph_n_nodes, int (*)(const void *))(graph);
-    struct ggml_tensor **nodes = GV_CALL(runtime, ggml_graph_nodes, struct ggml_tensor **(*)(const void *))(graph);
+    struct ggml_tensor **nodes = GV_CALL(runtime, ggml_graph_nodes, struct ggml_tensor * *(*)(const void *))(graph);
     if (count <= 0 || !nodes) {
         return NULL;
     }

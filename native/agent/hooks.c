@@ -5,7 +5,9 @@
 
 #define HOOK __attribute__((visibility("default")))
 #define IMAGE() gv_image_find(__builtin_return_address(0))
-#define ORIGINAL(image, name, type) ((type)(image)->originals[GV_HOOK_##name])
+#define ORIGINAL(image, name, type)                                                                                    \
+    ((type)(GV_LIKELY((image)->originals[GV_HOOK_##name]) ? (image)->originals[GV_HOOK_##name]                         \
+                                                          : gv_original_anywhere(GV_HOOK_##name)))
 #define FRAME() __builtin_frame_address(0)
 
 /* --- graph runs --- */
@@ -21,27 +23,28 @@ static inline int compute(const struct gv_image *image, compute_fn original, voi
         return original(first, second);
     }
     struct gv_call call = gv_call_begin(image, graph, backend, scheduler, frame);
-    int status = original(first, second);
+    int status;
+    GV_THROUGH(original, status = original(first, second));
     gv_call_end(call, status);
     return status;
 }
 
 HOOK int ggml_backend_sched_graph_compute(void *sched, void *graph) {
     const struct gv_image *image = IMAGE();
-    return compute(image, ORIGINAL(image, ggml_backend_sched_graph_compute, compute_fn), sched, graph, graph, NULL, true,
-                   FRAME());
+    return compute(image, ORIGINAL(image, ggml_backend_sched_graph_compute, compute_fn), sched, graph, graph, NULL,
+                   true, FRAME());
 }
 
 HOOK int ggml_backend_sched_graph_compute_async(void *sched, void *graph) {
     const struct gv_image *image = IMAGE();
-    return compute(image, ORIGINAL(image, ggml_backend_sched_graph_compute_async, compute_fn), sched, graph, graph, NULL,
-                   true, FRAME());
+    return compute(image, ORIGINAL(image, ggml_backend_sched_graph_compute_async, compute_fn), sched, graph, graph,
+                   NULL, true, FRAME());
 }
 
 HOOK int ggml_backend_graph_compute(void *backend, void *graph) {
     const struct gv_image *image = IMAGE();
-    return compute(image, ORIGINAL(image, ggml_backend_graph_compute, compute_fn), backend, graph, graph, backend, false,
-                   FRAME());
+    return compute(image, ORIGINAL(image, ggml_backend_graph_compute, compute_fn), backend, graph, graph, backend,
+                   false, FRAME());
 }
 
 HOOK int ggml_backend_graph_compute_async(void *backend, void *graph) {
@@ -85,7 +88,7 @@ HOOK void ggml_compute_forward_rms_norm_mul_fused(const int *params, void *norm,
 #define BARRIER(call)                                                                                                  \
     do {                                                                                                               \
         struct gv_thread *thread = gv_barrier_enter();                                                                 \
-        call;                                                                                                          \
+        GV_THROUGH(original, call);                                                                                    \
         if (thread) {                                                                                                  \
             gv_barrier_leave(thread);                                                                                  \
         }                                                                                                              \
@@ -119,7 +122,10 @@ HOOK void *ggml_backend_sched_new(void **backends, void *types, int count, size_
     typedef void *(*new_fn)(void **, void *, int, size_t, uintptr_t, uintptr_t);
     const struct gv_image *image = IMAGE();
     new_fn original = ORIGINAL(image, ggml_backend_sched_new, new_fn);
-    void *sched = original ? original(backends, types, count, graph_size, fifth, sixth) : NULL;
+    void *sched = NULL;
+    if (original) {
+        GV_THROUGH(original, sched = original(backends, types, count, graph_size, fifth, sixth));
+    }
     if (sched && !gv_inside && gv_on()) {
         for (int i = 0; i < count; i++) {
             gv_backend_watch(image, backends[i]);
@@ -141,7 +147,10 @@ static void allocated(const struct gv_image *image, const void *buffer) {
 HOOK void *ggml_backend_buft_alloc_buffer(void *type, size_t size) {
     const struct gv_image *image = IMAGE();
     void *(*original)(void *, size_t) = ORIGINAL(image, ggml_backend_buft_alloc_buffer, void *(*)(void *, size_t));
-    void *buffer = original ? original(type, size) : NULL;
+    void *buffer = NULL;
+    if (original) {
+        GV_THROUGH(original, buffer = original(type, size));
+    }
     allocated(image, buffer);
     return buffer;
 }
@@ -149,7 +158,10 @@ HOOK void *ggml_backend_buft_alloc_buffer(void *type, size_t size) {
 HOOK void *ggml_backend_cpu_buffer_from_ptr(void *memory, size_t size) {
     const struct gv_image *image = IMAGE();
     void *(*original)(void *, size_t) = ORIGINAL(image, ggml_backend_cpu_buffer_from_ptr, void *(*)(void *, size_t));
-    void *buffer = original ? original(memory, size) : NULL;
+    void *buffer = NULL;
+    if (original) {
+        GV_THROUGH(original, buffer = original(memory, size));
+    }
     allocated(image, buffer);
     return buffer;
 }
@@ -158,7 +170,10 @@ HOOK void *ggml_backend_dev_buffer_from_host_ptr(void *device, void *memory, siz
     typedef void *(*from_fn)(void *, void *, size_t, size_t);
     const struct gv_image *image = IMAGE();
     from_fn original = ORIGINAL(image, ggml_backend_dev_buffer_from_host_ptr, from_fn);
-    void *buffer = original ? original(device, memory, size, largest) : NULL;
+    void *buffer = NULL;
+    if (original) {
+        GV_THROUGH(original, buffer = original(device, memory, size, largest));
+    }
     allocated(image, buffer);
     return buffer;
 }
@@ -177,7 +192,7 @@ HOOK void ggml_backend_buffer_set_usage(void *buffer, uint32_t usage) {
     const struct gv_image *image = IMAGE();
     void (*original)(void *, uint32_t) = ORIGINAL(image, ggml_backend_buffer_set_usage, void (*)(void *, uint32_t));
     if (original) {
-        original(buffer, usage);
+        GV_THROUGH(original, original(buffer, usage));
     }
     if (!gv_inside && gv_on()) {
         const struct gv_runtime *runtime = gv_image_runtime(image);
@@ -236,7 +251,7 @@ static void copy_end(struct copy copy, const struct gv_image *image, unsigned ki
     do {                                                                                                               \
         if (original) {                                                                                                \
             struct copy copy = copy_begin();                                                                           \
-            call;                                                                                                      \
+            GV_THROUGH(original, call);                                                                                \
             copy_end(copy, image, (kind), (bytes), (from), (to));                                                      \
         }                                                                                                              \
     } while (0)

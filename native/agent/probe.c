@@ -211,9 +211,9 @@ void gv_probe(struct gv_runtime *runtime) {
     struct gv_layout *layout = &runtime->layout;
     *layout = (struct gv_layout){-1, -1, -1, -1, -1, -1, -1, 0, -1, -1, -1, -1, false};
     static const enum gv_api needed[] = {
-        GV_API_ggml_init,      GV_API_ggml_free,    GV_API_ggml_tensor_overhead, GV_API_ggml_new_tensor_4d,
-        GV_API_ggml_add,       GV_API_ggml_mul,     GV_API_ggml_view_1d,         GV_API_ggml_get_name,
-        GV_API_ggml_get_data,  GV_API_ggml_nbytes,  GV_API_ggml_op_name,         GV_API_ggml_op_desc,
+        GV_API_ggml_init,      GV_API_ggml_free,          GV_API_ggml_tensor_overhead, GV_API_ggml_new_tensor_4d,
+        GV_API_ggml_add,       GV_API_ggml_mul,           GV_API_ggml_view_1d,         GV_API_ggml_get_name,
+        GV_API_ggml_get_data,  GV_API_ggml_nbytes,        GV_API_ggml_op_name,         GV_API_ggml_op_desc,
         GV_API_ggml_type_name, GV_API_ggml_graph_n_nodes,
     };
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {

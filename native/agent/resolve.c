@@ -21,6 +21,10 @@ static struct gv_runtime runtimes[RUNTIMES];
 static uint32_t runtime_count;
 
 GV_THREAD_LOCAL const struct gv_image *last_image;
+__thread const void *gv_calling __attribute__((tls_model("initial-exec")));
+
+extern const char gv_start_of_us[] __asm__("__ehdr_start") __attribute__((visibility("hidden")));
+extern const char gv_end_of_us[] __asm__("_end") __attribute__((visibility("hidden")));
 
 #define NAME_OF(name) #name,
 static const char *const hook_names[] = {GV_HOOKS(NAME_OF)};
@@ -49,10 +53,22 @@ static int find_extent(struct dl_phdr_info *info, size_t size, void *context) {
     return 1;
 }
 
-static bool is_ours(const void *address) {
-    Dl_info ours, theirs;
-    return address && dladdr((const void *)gv_image_find, &ours) && dladdr(address, &theirs) &&
-           ours.dli_fbase == theirs.dli_fbase;
+static inline bool is_ours(const void *address) {
+    return (const char *)address >= gv_start_of_us && (const char *)address < gv_end_of_us;
+}
+
+static int (*next_dlclose(void))(void *) {
+    static int (*original)(void *);
+    if (!original) {
+        *(void **)&original = dlsym(RTLD_NEXT, "dlclose");
+    }
+    return original;
+}
+
+static void close_handle(void *handle) {
+    if (handle && next_dlclose()) {
+        next_dlclose()(handle);
+    }
 }
 
 /* Looks `name` up as the object behind `handle` (NULL: the program itself) would. */
@@ -65,12 +81,25 @@ static void *look_up(void *handle, const char *name, bool hooked) {
     return is_ours(address) ? NULL : address;
 }
 
-static int (*next_dlclose(void))(void *) {
-    static int (*original)(void *);
-    if (!original) {
-        *(void **)&original = dlsym(RTLD_NEXT, "dlclose");
-    }
-    return original;
+struct search {
+    const char *name;
+    void *address;
+};
+
+static int search_object(struct dl_phdr_info *info, size_t size, void *context) {
+    (void)size;
+    struct search *search = context;
+    void *handle = info->dlpi_name[0] ? dlopen(info->dlpi_name, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    void *address = handle ? dlsym(handle, search->name) : NULL;
+    close_handle(handle);
+    search->address = address && !is_ours(address) ? address : NULL;
+    return search->address != NULL;
+}
+
+void *gv_original_anywhere(enum gv_hook hook) {
+    struct search search = {.name = hook_names[hook]};
+    dl_iterate_phdr(search_object, &search);
+    return search.address;
 }
 
 /* A handle of the object that contains `address`; NULL for the program itself. */
@@ -81,12 +110,6 @@ static void *handle_of(const void *address) {
         return dlopen(map->l_name, RTLD_LAZY | RTLD_NOLOAD);
     }
     return NULL;
-}
-
-static void close_handle(void *handle) {
-    if (handle && next_dlclose()) {
-        next_dlclose()(handle);
-    }
 }
 
 static void resolve(struct gv_image *image, const void *address, uint32_t generation) {
@@ -202,6 +225,9 @@ static const struct gv_image *find_slow(const void *address) {
 
 const struct gv_image *gv_image_find(const void *address) {
     const struct gv_image *image = last_image;
+    if (GV_UNLIKELY(is_ours(address))) {
+        address = gv_calling;
+    }
     if (GV_LIKELY(image && (uintptr_t)address - image->low < image->size &&
                   image->generation == atomic_load_explicit(&gv_generation, memory_order_relaxed))) {
         return image;

@@ -96,7 +96,7 @@ static void begin_split(const struct gv_image *image, const struct ggml_cgraph *
     caller.split.backend = 0;
     if (runtime && GV_HAS(runtime, ggml_graph_n_nodes) && GV_HAS(runtime, ggml_graph_nodes)) {
         int count = GV_CALL(runtime, ggml_graph_n_nodes, int (*)(const void *))(graph);
-        struct ggml_tensor **nodes = GV_CALL(runtime, ggml_graph_nodes, struct ggml_tensor **(*)(const void *))(graph);
+        struct ggml_tensor **nodes = GV_CALL(runtime, ggml_graph_nodes, struct ggml_tensor * *(*)(const void *))(graph);
         caller.split.count = count > 0 ? (uint32_t)count : 0;
         if (count > 0 && nodes) {
             caller.split.first = index_of(caller.run->graph, nodes[0], expected);

@@ -40,7 +40,7 @@ GV_EXPORT int64_t gv_placement_decode(const uint8_t *body, size_t length, uint32
 /* One executed node of one run, all threads together. Times in ticks. 64 bytes. */
 struct gv_span {
     uint64_t begin;    /* the first thread's begin */
-    uint64_t end;      /* the last thread's end of its closing barrier */
+    uint64_t end;      /* the first thread to leave the closing barrier, which is when it opened */
     uint64_t work_end; /* the last thread's end of work */
     uint64_t work;     /* summed over threads */
     uint64_t inner;    /* summed over threads */
@@ -79,7 +79,8 @@ GV_EXPORT struct gv_recorder *gv_recorder_open(const char *folder, const char *t
 
 /* Drains until `pidfd` (if not -1) becomes readable or `timeout_ms` have passed, pacing itself by how full
  * the rings are. */
-GV_EXPORT void gv_recorder_drain(struct gv_recorder *recorder, int pidfd, int timeout_ms, struct gv_recorder_status *status);
+GV_EXPORT void gv_recorder_drain(struct gv_recorder *recorder, int pidfd, int timeout_ms,
+                                 struct gv_recorder_status *status);
 
 /* Drains what is left, ends every process (those alive are told to stop recording), removes the segments,
  * closes the trace and frees the recorder. */

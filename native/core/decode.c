@@ -13,8 +13,7 @@ int64_t gv_records_decode(const uint8_t *payload, size_t length, struct gv_recor
     return gv_payload_decode(payload, length, out, capacity);
 }
 
-int64_t gv_records_encode(uint32_t ring, const struct gv_record *records, size_t count, uint8_t *out,
-                          size_t capacity) {
+int64_t gv_records_encode(uint32_t ring, const struct gv_record *records, size_t count, uint8_t *out, size_t capacity) {
     if (capacity < GV_RECORDS_HEAD_MAX || (capacity - GV_RECORDS_HEAD_MAX) / GV_RECORD_ENCODED_MAX < count) {
         return GV_E_SPACE;
     }
@@ -34,8 +33,8 @@ int64_t gv_graph_decode(const uint8_t *body, size_t length, struct gv_tensor_row
     return gv_graph_tensors_decode(body, length, out, capacity);
 }
 
-int64_t gv_placement_decode(const uint8_t *body, size_t length, uint32_t head[2], uint32_t *buffers,
-                            uint64_t *offsets, size_t capacity) {
+int64_t gv_placement_decode(const uint8_t *body, size_t length, uint32_t head[2], uint32_t *buffers, uint64_t *offsets,
+                            size_t capacity) {
     return gv_placement_body_decode(body, length, head, buffers, offsets, capacity);
 }
 

@@ -104,11 +104,14 @@ static void add(struct gv_span *span, const struct gv_record *record) {
     uint64_t wait = (uint64_t)record->node.wait << shift;
     uint64_t work_end = record->start + work + inner, end = work_end + wait;
     if (!span->threads) {
-        *span = (struct gv_span){.begin = record->start, .run = record->run, .node = record->node.node};
+        *span = (struct gv_span){.begin = record->start, .end = end, .run = record->run, .node = record->node.node};
     }
     span->begin = record->start < span->begin ? record->start : span->begin;
-    span->end = end > span->end ? end : span->end;
+    /* The barrier opens when the last thread arrives; whoever leaves it first begins the next node. A thread that
+     * the system wakes later was not what the node took. */
+    span->end = end < span->end ? end : span->end;
     span->work_end = work_end > span->work_end ? work_end : span->work_end;
+    span->end = span->end < span->work_end ? span->work_end : span->end;
     span->work += work;
     span->inner += inner;
     span->wait += wait;

@@ -61,9 +61,9 @@ enum gv_copy_kind {
 /* A finished span: 32 bytes, immutable once published. Durations are in ticks, shifted right by `shift`
  * bits where they would not fit (a span of over 1.4 s at 3 GHz). */
 struct gv_record {
-    uint64_t start; /* ticks */
-    uint8_t kind;   /* enum gv_kind */
-    uint8_t shift;  /* low 4 bits: durations are stored >> shift; high 4 bits (NODE): nodes fused after `node` */
+    uint64_t start;  /* ticks */
+    uint8_t kind;    /* enum gv_kind */
+    uint8_t shift;   /* low 4 bits: durations are stored >> shift; high 4 bits (NODE): nodes fused after `node` */
     uint16_t detail; /* NODE: worker index; RUN, SPLIT: ggml status; COPY: enum gv_copy_kind */
     uint32_t run;    /* the run it belongs to, numbered from 1 in each process; 0: none */
     union {
@@ -136,18 +136,18 @@ struct gv_segment {
     char magic[8];
     uint32_t version;
     uint32_t pid;
-    uint64_t size;             /* of the file */
-    _Atomic uint32_t ready;    /* 1: everything below is valid */
-    _Atomic uint32_t control;  /* enum gv_detail | GV_CONTROL_… */
-    uint32_t clock_kind;       /* enum gv_clock_kind */
-    uint32_t ring_count;       /* rings that may be claimed */
-    uint32_t ring_records;     /* capacity of each, a power of two */
-    uint32_t put_cost_ps;      /* measured in this process: picoseconds to record one node on one thread */
-    uint64_t rings_offset;     /* of struct gv_ring[ring_count] */
-    uint64_t log_offset;       /* of the definition log */
+    uint64_t size;            /* of the file */
+    _Atomic uint32_t ready;   /* 1: everything below is valid */
+    _Atomic uint32_t control; /* enum gv_detail | GV_CONTROL_… */
+    uint32_t clock_kind;      /* enum gv_clock_kind */
+    uint32_t ring_count;      /* rings that may be claimed */
+    uint32_t ring_records;    /* capacity of each, a power of two */
+    uint32_t put_cost_ps;     /* measured in this process: picoseconds to record one node on one thread */
+    uint64_t rings_offset;    /* of struct gv_ring[ring_count] */
+    uint64_t log_offset;      /* of the definition log */
     uint64_t log_capacity;
-    uint64_t records_offset;   /* of struct gv_record[ring_count][ring_records] */
-    uint64_t start_ticks;      /* the agent's start, on three clocks */
+    uint64_t records_offset; /* of struct gv_record[ring_count][ring_records] */
+    uint64_t start_ticks;    /* the agent's start, on three clocks */
     uint64_t start_monotonic_ns;
     uint64_t start_wall_ns;
     _Atomic uint64_t log_tail;            /* bytes of definitions published */
