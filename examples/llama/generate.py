@@ -1,4 +1,4 @@
-"""Continues a text of some hundred tokens by 128 more with xllamacpp (llama.cpp), always taking the likeliest token.
+"""Continues a story of some 300 tokens by 128 more with xllamacpp (llama.cpp). The same each time: nothing is drawn.
 
     python generate.py MODEL.gguf [XLLAMACPP_FOLDER]
 
@@ -8,6 +8,7 @@ Prints the text, and on stderr the speed as the runtime itself measured it.
 from __future__ import annotations
 
 import sys
+import textwrap
 
 if len(sys.argv) > 2:
     sys.path.insert(0, sys.argv[2])
@@ -39,10 +40,15 @@ parameters.warmup = False
 parameters.verbosity = -1
 
 server = xllamacpp.Server(parameters)
-answer = server.handle_completions({"prompt": PROMPT, "n_predict": 128, "temperature": 0, "ignore_eos": True})
+# So small a model repeats itself when nothing is drawn by chance, hence the penalty.
+request = {"prompt": PROMPT, "n_predict": 128, "ignore_eos": True, "temperature": 0, "repeat_penalty": 1.2}
+answer = server.handle_completions(request)
 if "choices" not in answer:
     raise SystemExit(f"the runtime refused: {answer}")
-print("… And then he heard" + answer["choices"][0]["text"], flush=True)
+story = "… And then he heard " + answer["choices"][0]["text"]
+for paragraph in story.split("\n\n"):
+    print(textwrap.fill(paragraph, 80))
+print(flush=True)
 timings = answer["timings"]
 print(
     f"xllamacpp says: prompt {timings['prompt_n']} tokens, {timings['prompt_per_second']:.1f} t/s · "

@@ -21,6 +21,7 @@ import _pywhispercpp as whisper
 with wave.open(sys.argv[2], "rb") as file:
     samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
 
+whisper.whisper_log_set(lambda _level, _text: None)
 context = whisper.whisper_init_from_file_with_params(sys.argv[1], whisper.whisper_context_default_params())
 parameters = whisper.whisper_full_default_params(whisper.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY)
 parameters.print_progress = False

