@@ -29,7 +29,7 @@ struct ggml_cgraph;
 struct gv_layout {
     int tensor_type, tensor_buffer, tensor_ne, tensor_nb, tensor_op, tensor_flags, tensor_sources, tensor_source_count,
         tensor_view, tensor_view_offset, tensor_data;
-    int backend_graph_compute;
+    int backend_graph_compute, backend_copy_async;
     bool tensors; /* all that a graph's definition needs was found */
 };
 
@@ -145,7 +145,8 @@ void gv_node_flush(uint32_t run);
 /* True if the thread is in a node, so that the barrier is to be timed with enter and leave. */
 struct gv_thread *gv_barrier_enter(void);
 void gv_barrier_leave(struct gv_thread *thread);
-void gv_nodes_after_fork(void);
+/* Forgets the node in progress: the thread gives its ring back, or is a fork's. */
+void gv_node_leave(void);
 /* Picoseconds to record one node on one thread, measured here and now. */
 uint32_t gv_measure_put_cost(void);
 
@@ -238,7 +239,19 @@ const struct gv_buffer *gv_buffer_known(const struct gv_runtime *runtime, const 
 uint16_t gv_tensor_place(const struct gv_runtime *runtime, const struct ggml_tensor *tensor);
 void gv_buffers_after_fork(void);
 
-/* --- backends.c: other backends, through their interface pointer --- */
+/* --- copies.c --- */
+
+struct gv_copy {
+    uint64_t start;
+    bool counted; /* it is the outermost, and recorded */
+};
+struct gv_copy gv_copy_begin(void);
+/* `from` and `to` are tensors; NULL is the application's memory. `kind`: enum gv_copy_kind. */
+void gv_copy_end(struct gv_copy copy, const struct gv_image *image, unsigned kind, uint64_t bytes, const void *from,
+                 const void *to);
+uint64_t gv_tensor_bytes(const struct gv_image *image, const void *tensor);
+
+/* --- backends.c: other backends, through their interface pointers --- */
 
 void gv_backend_watch(const struct gv_image *image, void *backend);
 

@@ -1,7 +1,8 @@
-/* Other backends: their graph_compute is a pointer in memory, and is replaced there.
+/* Other backends: what a scheduler calls through their interface is a pointer in memory, and is replaced there.
  *
- * A scheduler may call a backend through its interface without any call that another library could see (clang
- * inlines it). The pointer's place is probed; where it could not be verified, nothing is replaced. */
+ * Such calls pass no place where another library could see them: asynchronous copies never do, and graph_compute
+ * not where a compiler inlined the public function around it. The pointers' places are probed; one that could
+ * not be verified is left alone. */
 #include <dlfcn.h>
 
 #include "agent/agent.h"
@@ -9,13 +10,16 @@
 #define BACKENDS 64u
 
 typedef int (*graph_compute_fn)(void *backend, void *graph, uintptr_t, uintptr_t);
+typedef bool (*copy_async_fn)(void *from, void *to, const void *source, void *target);
 
 static struct watched {
     void *_Atomic backend;
-    graph_compute_fn original;
+    graph_compute_fn graph_compute;
+    copy_async_fn copy_async;
     const struct gv_image *image;
 } watched[BACKENDS];
 
+/* Entries are never removed, so a backend whose pointers lead here is always found. */
 static struct watched *find(const void *backend) {
     for (uint32_t i = 0; i < BACKENDS; i++) {
         if (atomic_load_explicit(&watched[i].backend, memory_order_acquire) == backend) {
@@ -26,39 +30,58 @@ static struct watched *find(const void *backend) {
 }
 
 static int watched_graph_compute(void *backend, void *graph, uintptr_t third, uintptr_t fourth) {
-    /* Entries are never removed, so a backend whose pointer leads here is in the table. */
-    struct watched *entry = find(backend);
-    if (!gv_on()) {
-        return entry->original(backend, graph, third, fourth);
+    const struct watched *entry = find(backend);
+    if (gv_inside || !gv_on()) {
+        return entry->graph_compute(backend, graph, third, fourth);
     }
     struct gv_call call = gv_call_begin(entry->image, graph, backend, false, __builtin_frame_address(0));
     int status;
-    GV_THROUGH(entry->original, status = entry->original(backend, graph, third, fourth));
+    GV_THROUGH(entry->graph_compute, status = entry->graph_compute(backend, graph, third, fourth));
     gv_call_end(call, status);
     return status;
+}
+
+static bool watched_copy_async(void *from, void *to, const void *source, void *target) {
+    const struct watched *entry = find(to);
+    struct gv_copy copy = gv_copy_begin();
+    bool made;
+    GV_THROUGH(entry->copy_async, made = entry->copy_async(from, to, source, target));
+    copy.counted = copy.counted && made; /* if not, ggml copies by other means, which are seen too */
+    gv_copy_end(copy, entry->image, GV_COPY_TENSOR | GV_COPY_ASYNC, gv_tensor_bytes(entry->image, target), source,
+                target);
+    return made;
+}
+
+/* The function at `offset` of a backend, if it is one of a loaded object: the second observation. */
+static void *function_at(const void *backend, int offset) {
+    Dl_info info;
+    void *function = offset >= 0 ? (void *)gv_field_pointer(backend, offset) : NULL;
+    return function && dladdr(function, &info) ? function : NULL;
 }
 
 void gv_backend_watch(const struct gv_image *image, void *backend) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     const struct gv_runtime *runtime = gv_image_runtime(image);
-    if (!backend || !runtime || runtime->layout.backend_graph_compute < 0) {
+    if (!backend || !runtime) {
         return;
     }
-    graph_compute_fn *slot = (graph_compute_fn *)((char *)backend + runtime->layout.backend_graph_compute);
+    int compute_offset = runtime->layout.backend_graph_compute, copy_offset = runtime->layout.backend_copy_async;
     pthread_mutex_lock(&lock);
-    graph_compute_fn now = *slot;
-    Dl_info info;
-    /* The second observation: what lies there is a function of a loaded object. */
-    if (now != watched_graph_compute && now && dladdr(*(void **)&now, &info)) {
+    void *compute = function_at(backend, compute_offset), *copy = function_at(backend, copy_offset);
+    if (compute && compute != (void *)watched_graph_compute) {
         struct watched *entry = find(backend); /* of a freed backend that lay here */
         if (!entry) {
             entry = find(NULL);
         }
         if (entry) {
-            entry->original = now;
+            entry->graph_compute = (graph_compute_fn)compute;
+            entry->copy_async = (copy_async_fn)copy;
             entry->image = image;
             atomic_store_explicit(&entry->backend, backend, memory_order_release);
-            *slot = watched_graph_compute;
+            *(graph_compute_fn *)((char *)backend + compute_offset) = watched_graph_compute;
+            if (copy) {
+                *(copy_async_fn *)((char *)backend + copy_offset) = watched_copy_async;
+            }
         }
     }
     pthread_mutex_unlock(&lock);

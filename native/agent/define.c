@@ -175,6 +175,10 @@ static void define_gaps(const struct gv_runtime *runtime) {
     if (layout->tensor_buffer < 0) {
         gv_define_note(GV_NOTE_NOT_SEEN, "where tensors lie: the buffer field of this ggml could not be verified");
     }
+    if (layout->backend_copy_async < 0) {
+        gv_define_note(GV_NOTE_NOT_SEEN, "asynchronous copies between backends that the scheduler makes: this ggml's "
+                                         "backend interface could not be verified");
+    }
     if (layout->backend_graph_compute < 0) {
         gv_define_note(GV_NOTE_NOT_SEEN, "backends that the scheduler calls directly: this ggml's backend interface "
                                          "could not be verified");

@@ -130,7 +130,8 @@ void gv_node_flush(uint32_t run) {
 
 struct gv_thread *gv_barrier_enter(void) {
     struct gv_thread *thread = in_node;
-    if (!thread) {
+    /* A thread of a pool may meet barriers of others between runs. */
+    if (!thread || LOAD(gv_runs[thread->slot].number) != thread->run) {
         return NULL;
     }
     struct gv_ring *ring = thread->ring;
@@ -152,7 +153,7 @@ void gv_barrier_leave(struct gv_thread *thread) {
     in_node = thread;
 }
 
-void gv_nodes_after_fork(void) {
+void gv_node_leave(void) {
     in_node = NULL;
 }
 
@@ -162,14 +163,15 @@ uint32_t gv_measure_put_cost(void) {
     struct gv_record *slots = calloc(COUNT, sizeof *slots);
     uint64_t best = UINT64_MAX;
     if (ring && slots) {
-        struct gv_thread thread = {.ring = ring, .slots = slots, .mask = COUNT - 1, .run = 1};
+        struct gv_thread thread = {.ring = ring, .slots = slots, .mask = COUNT - 1};
         STORE(ring->current.node, GV_NO_NODE);
         struct gv_thread *was_in = in_node;
         for (int round = 0; round < ROUNDS; round++) {
             uint64_t before = gv_nanoseconds(CLOCK_MONOTONIC);
             for (int i = 0; i < COUNT; i++) {
                 begin(&thread, 0, 2, 0);
-                gv_barrier_leave(gv_barrier_enter());
+                gv_barrier_enter();
+                gv_barrier_leave(&thread);
             }
             uint64_t taken = gv_nanoseconds(CLOCK_MONOTONIC) - before;
             best = taken < best ? taken : best;

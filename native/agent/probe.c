@@ -182,34 +182,54 @@ static int find_buffer(const struct gv_runtime *r, const struct specimens *s) {
     return found;
 }
 
-/* A forged backend, each word a different function: which one is called tells the place of graph_compute. */
+/* A forged backend, each word a different function: which one is called tells the place of what was asked. */
 #define FORGED_WORDS 32
-static __thread int called_word;
-static __thread int calls;
+static __thread int called_word, calls;
 #define EIGHT(X, n) X(n##0) X(n##1) X(n##2) X(n##3) X(n##4) X(n##5) X(n##6) X(n##7)
 #define ALL_WORDS(X) EIGHT(X, 0) EIGHT(X, 1) EIGHT(X, 2) EIGHT(X, 3)
+/* 1: the copy was made, so that ggml does not go on to make it itself. */
 #define WORD_FUNCTION(n)                                                                                               \
     static intptr_t word_##n(void) {                                                                                   \
         calls++;                                                                                                       \
         called_word = 0##n;                                                                                            \
-        return 0;                                                                                                      \
+        return 1;                                                                                                      \
     }
 ALL_WORDS(WORD_FUNCTION)
 #define WORD_ENTRY(n) word_##n,
 
-static int find_graph_compute(const struct gv_runtime *r) {
+static void find_interface(const struct gv_runtime *r, struct gv_layout *layout, const struct specimens *s) {
     static intptr_t (*const forged[FORGED_WORDS])(void) = {ALL_WORDS(WORD_ENTRY)};
-    if (!GV_HAS(r, ggml_backend_graph_compute_async)) {
-        return NOT_FOUND;
+    if (GV_HAS(r, ggml_backend_graph_compute_async)) {
+        calls = 0;
+        GV_CALL(r, ggml_backend_graph_compute_async, int (*)(const void *, void *))(forged, NULL);
+        layout->backend_graph_compute = calls == 1 ? called_word * 8 : NOT_FOUND;
     }
-    calls = 0;
-    GV_CALL(r, ggml_backend_graph_compute_async, int (*)(const void *, void *))(forged, NULL);
-    return calls == 1 ? called_word * 8 : NOT_FOUND;
+    /* Events came with the copy between two backends; what had this name before took other arguments. */
+    if (GV_HAS(r, ggml_backend_tensor_copy_async) && GV_HAS(r, ggml_backend_event_new) && s->a && s->b) {
+        typedef void (*copy_fn)(const void *, const void *, const void *, void *);
+        calls = 0;
+        GV_CALL(r, ggml_backend_tensor_copy_async, copy_fn)(forged, forged, s->a, s->b);
+        bool good = calls == 1 && called_word * 8 != layout->backend_graph_compute;
+        layout->backend_copy_async = good ? called_word * 8 : NOT_FOUND;
+    }
 }
 
 void gv_probe(struct gv_runtime *runtime) {
     struct gv_layout *layout = &runtime->layout;
-    *layout = (struct gv_layout){-1, -1, -1, -1, -1, -1, -1, 0, -1, -1, -1, -1, false};
+    *layout = (struct gv_layout){
+        .tensor_type = NOT_FOUND,
+        .tensor_buffer = NOT_FOUND,
+        .tensor_ne = NOT_FOUND,
+        .tensor_nb = NOT_FOUND,
+        .tensor_op = NOT_FOUND,
+        .tensor_flags = NOT_FOUND,
+        .tensor_sources = NOT_FOUND,
+        .tensor_view = NOT_FOUND,
+        .tensor_view_offset = NOT_FOUND,
+        .tensor_data = NOT_FOUND,
+        .backend_graph_compute = NOT_FOUND,
+        .backend_copy_async = NOT_FOUND,
+    };
     static const enum gv_api needed[] = {
         GV_API_ggml_init,      GV_API_ggml_free,          GV_API_ggml_tensor_overhead, GV_API_ggml_new_tensor_4d,
         GV_API_ggml_add,       GV_API_ggml_mul,           GV_API_ggml_view_1d,         GV_API_ggml_get_name,
@@ -235,10 +255,10 @@ void gv_probe(struct gv_runtime *runtime) {
         layout->tensor_flags = find_flags(runtime, &s);
         layout->tensor_buffer = find_buffer(runtime, &s);
     }
+    find_interface(runtime, layout, &s);
     if (s.context) {
         GV_CALL(runtime, ggml_free, free_fn)(s.context);
     }
-    layout->backend_graph_compute = find_graph_compute(runtime);
     layout->tensors = layout->tensor_ne >= 0 && layout->tensor_nb >= 0 && layout->tensor_type >= 0 &&
                       layout->tensor_op >= 0 && layout->tensor_source_count > 0 && layout->tensor_data >= 0;
     gv_inside = was_inside;

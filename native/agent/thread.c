@@ -18,6 +18,7 @@ static _Atomic int64_t events_left;
 static void release(void *value) {
     struct gv_thread *thread = value;
     self = NULL;
+    gv_node_leave();
     if (atomic_load(&gv_state) != GV_ON || thread->ring < gv_rings ||
         thread->ring >= gv_rings + gv_segment->ring_count) {
         return;
