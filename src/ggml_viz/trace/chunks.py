@@ -137,6 +137,7 @@ def walk_chunks(data: mmap.mmap | bytes, integrity: Integrity, check_records: bo
         integrity.readable_bytes = offset
         if checked:
             integrity.checked_bytes += CHUNK_HEADER.size + length
-        count = integrity.kinds.setdefault(_KINDS.get(kind, OTHER), KindCount())
+        name = _KINDS.get(kind, OTHER)
+        count = integrity.kinds.get(name) or integrity.kinds.setdefault(name, KindCount())
         count.chunks += 1
         count.payload_bytes += length

@@ -131,8 +131,9 @@ class ProcessTrace:
 
     def _add_records(self, payload: memoryview, offset: int) -> str | None:
         """Notes a RECS chunk. Returns what is wrong with it, if anything."""
-        ring, at = _varint(payload, 0)
-        count, at = _varint(payload, at)
+        head = bytes(payload[:20])
+        ring, at = _varint(head, 0)
+        count, at = _varint(head, at)
         if at < 0 or count > (len(payload) - at) // _RECORD_MIN_BYTES:
             return "damaged: a chunk claims more records than it has room for"
         if count:
@@ -212,11 +213,14 @@ def _map(path: str | os.PathLike[str]) -> mmap.mmap:
         raise UserError(f"cannot read {name}: {reason}") from None
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
+def _varint(data: bytes, at: int) -> tuple[int, int]:
     """A varint of at most 64 bits and the offset behind it, which is -1 if there is none."""
-    value = 0
-    for i, byte in enumerate(data[at : at + 10] if at >= 0 else b""):
-        value |= (byte & 0x7F) << 7 * i
+    value = shift = 0
+    while 0 <= at < len(data) and shift < 70:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return (value, at + i + 1) if value < 1 << 64 else (0, -1)
+            return (value, at) if value < 1 << 64 else (0, -1)
+        shift += 7
     return 0, -1
