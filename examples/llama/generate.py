@@ -45,7 +45,7 @@ request = {"prompt": PROMPT, "n_predict": 128, "ignore_eos": True, "temperature"
 answer = server.handle_completions(request)
 if "choices" not in answer:
     raise SystemExit(f"the runtime refused: {answer}")
-story = "… And then he heard " + answer["choices"][0]["text"]
+story = "… And then he heard " + answer["choices"][0]["text"].lstrip()
 for paragraph in story.split("\n\n"):
     print(textwrap.fill(paragraph, 80))
 print(flush=True)

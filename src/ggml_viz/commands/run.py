@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import signal
 import sys
 import time
@@ -104,7 +105,7 @@ def describe(recording: Recording, command: list[str], quiet: bool) -> None:
             f"the trace ends early: {os.strerror(status.error)}",
             f"{recording.path} can be read up to there.",
         )
-    if quiet:
+    if quiet or not recording.path.is_file():  # `-o /dev/stdout`: it cannot be read again
         return
     from ggml_viz.analysis.summary import summarize
     from ggml_viz.model.trace import Trace
@@ -115,7 +116,7 @@ def describe(recording: Recording, command: list[str], quiet: bool) -> None:
         print_error(
             f"{status.alive} of the recorded processes ran on when {command[0]} ended; recording stopped there."
         )
-    print(f"\n{recording.path} · ggml-viz report {recording.path}", file=sys.stderr)
+    print(f"\n{status.bytes / 1e6:.1f} MB · ggml-viz report {shlex.quote(str(recording.path))}", file=sys.stderr)
 
 
 def _why_nothing(recording: Recording, command: list[str]) -> tuple[str, str | None]:
