@@ -55,6 +55,28 @@ def test_phase_is_told_from_tokens_and_outputs(tokens: int, outputs: int, phase:
     assert (row.phase, row.tokens, row.runs) == (phase, tokens, 1)
 
 
+def test_whisper_names_its_tokens_but_not_their_table(tmp_path: Path) -> None:
+    text = """
+    process
+    graph 1
+      leaf leaf_1 f16 [384,51864]
+      leaf embd i32 [1]
+      leaf leaf_3 f32 [384,448]
+      leaf position i32 [1]
+      node node_0 GET_ROWS f32 [384,1] leaf_1 embd
+      node node_1 GET_ROWS f32 [384,1] leaf_3 position
+    graph 2
+      leaf leaf_1 f16 [384,51864]
+      node embd GET_ROWS f32 [384,3] leaf_1 leaf_1
+      node node_1 GET_ROWS f32 [384,3] leaf_1 embd
+    run 1 graph=1 at=0 for=1000
+    run 2 graph=2 at=1000 for=1000
+    done ended
+    """
+    rows = {row.phase: row.tokens for row in summary_of(text, tmp_path).phases}
+    assert rows == {"decode": 1, "other": 0}
+
+
 def test_graphs_that_look_up_no_tokens_are_other(tmp_path: Path) -> None:
     text = """
     process

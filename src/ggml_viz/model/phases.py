@@ -8,7 +8,10 @@ from ggml_viz.model.graph import Graph
 
 PREFILL, DECODE, MIXED, OTHER = PHASES = ("prefill", "decode", "mixed", "other")
 
+# What a token is looked up in, or by: the table's name where it has one (llama.cpp), else that of the tokens
+# (whisper.cpp, ggml's examples).
 TOKEN_EMBEDDING = "token_embd.weight"
+TOKENS = ("embd", "inp_tokens")
 RESULT = "result_output"
 
 # Runs with an output for each of up to so many tokens decode as many sequences; beyond it, a prompt is being scored.
@@ -48,6 +51,8 @@ def workload(graph: Graph) -> Workload:
 
 def _looked_up(graph: Graph, node: int) -> int:
     table, rows = graph.source(node, 0), graph.source(node, 1)
-    if table is None or rows is None or graph.name(table) != TOKEN_EMBEDDING:
+    if table is None or rows is None:
+        return 0
+    if graph.name(table) != TOKEN_EMBEDDING and (rows < graph.node_count or graph.name(rows) not in TOKENS):
         return 0
     return int(graph.tensors["ne"][rows][0])
