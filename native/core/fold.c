@@ -24,8 +24,9 @@ struct runs {
     size_t mask;
 };
 
+/* Of the product, the upper half: the lower bits of runs may all be the same. */
 static size_t hash_run(uint32_t run) {
-    return run * 0x9e3779b1u;
+    return (size_t)(run * 0x9e3779b97f4a7c15ull >> 32);
 }
 
 static bool grow(struct runs *runs) {
