@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@
 
 static int open_file(struct gv_writer *writer, const char *path, int flags) {
     memset(writer, 0, sizeof *writer);
-    writer->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | flags, 0666);
+    writer->fd = open(path, O_APPEND | O_CREAT | O_CLOEXEC | flags, 0666);
     writer->error = writer->fd < 0 ? errno : 0;
     return writer->error;
 }
@@ -57,55 +58,59 @@ static void write_header(struct gv_writer *writer, uint32_t group) {
 }
 
 int gv_writer_create(struct gv_writer *writer, const char *path) {
-    if (open_file(writer, path, O_TRUNC) == 0) {
+    if (open_file(writer, path, O_WRONLY | O_TRUNC) == 0) {
         write_header(writer, 0);
     }
     return writer->error;
 }
 
-enum owner { OWNER_UNKNOWN, OWNER_GROUP, OWNER_OTHER_TRACE, OWNER_NO_TRACE };
+enum owner { OWNER_NOBODY, OWNER_GROUP, OWNER_OTHER_TRACE, OWNER_NO_TRACE };
 
-/* Whose file this is. A trace that another process is just creating is still empty for a moment. */
-static enum owner owner_of(const char *path, uint32_t group) {
+/* Whose file this is. */
+static enum owner owner_of(int fd, uint32_t group) {
+    struct stat status;
     struct {
         struct gv_file_header file;
         struct gv_chunk_header chunk;
         uint32_t group;
     } head;
-    for (int tries = 0; tries < 50; tries++) {
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        ssize_t length = fd >= 0 ? read(fd, &head, sizeof head) : 0;
-        gv_close(fd);
-        if (length >= (ssize_t)sizeof head.file) {
-            if (memcmp(head.file.magic, GV_TRACE_MAGIC, sizeof head.file.magic) != 0) {
-                return OWNER_NO_TRACE;
-            }
-            bool same = length == (ssize_t)sizeof head && head.chunk.kind == GV_CHUNK_GRUP &&
-                        head.chunk.length == sizeof group && head.group == group;
-            return same ? OWNER_GROUP : OWNER_OTHER_TRACE;
-        }
-        if (length > 0) {
-            return OWNER_NO_TRACE;
-        }
-        gv_sleep_ns(1000000);
+    ssize_t length = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) ? pread(fd, &head, sizeof head, 0) : 0;
+    if (length == 0) {
+        return OWNER_NOBODY;
     }
-    return OWNER_UNKNOWN;
+    if (length < (ssize_t)sizeof head.file || memcmp(head.file.magic, GV_TRACE_MAGIC, sizeof head.file.magic) != 0) {
+        return OWNER_NO_TRACE;
+    }
+    bool same = length == (ssize_t)sizeof head && head.chunk.kind == GV_CHUNK_GRUP &&
+                head.chunk.length == sizeof group && head.group == group;
+    return same ? OWNER_GROUP : OWNER_OTHER_TRACE;
 }
 
 int gv_writer_join(struct gv_writer *writer, const char *path) {
     uint32_t group = gv_process_group();
-    if (open_file(writer, path, O_EXCL) == EEXIST) {
-        switch (owner_of(path, group)) {
-        case OWNER_GROUP:
-            return open_file(writer, path, 0);
-        case OWNER_NO_TRACE:
-            return EEXIST;
-        default:
-            open_file(writer, path, O_TRUNC);
-        }
+    if (open_file(writer, path, O_RDWR)) {
+        return writer->error;
     }
-    if (!writer->error) {
+    /* Processes of one job often start together: one of them begins the file, and the others find it begun. */
+    flock(writer->fd, LOCK_EX);
+    switch (owner_of(writer->fd, group)) {
+    case OWNER_GROUP:
+        break;
+    case OWNER_NO_TRACE:
+        writer->error = EEXIST;
+        break;
+    case OWNER_OTHER_TRACE:
+        if (ftruncate(writer->fd, 0) != 0) {
+            writer->error = errno;
+            break;
+        }
+        /* fall through */
+    case OWNER_NOBODY:
         write_header(writer, group);
+    }
+    flock(writer->fd, LOCK_UN);
+    if (writer->error) {
+        gv_writer_close(writer);
     }
     return writer->error;
 }
