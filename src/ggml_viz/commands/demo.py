@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import runpy
 import sys
 from collections.abc import Callable
@@ -52,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fetches, records and reports."""
     command = [sys.executable, *map(str, _COMMANDS[args.demo]())]
-    recording = record(command, args.output or default_path(f"demo-{args.demo}"))
+    path = args.output or default_path(f"demo-{args.demo}")
+    recording = record(command, path, environment=_environment(args.demo))
     if recording.exit_code < 0:
         die_of(-recording.exit_code)
     if recording.exit_code > 0:
@@ -60,6 +62,17 @@ def run(args: argparse.Namespace) -> int:
     print(file=sys.stderr)
     describe(recording, command, quiet=False)
     return 0
+
+
+def _environment(demo: str) -> dict[str, str]:
+    environment = dict(os.environ)
+    if demo == "llama":
+        from ggml_viz.demo.packages import openmp_folder
+
+        folder = openmp_folder()
+        if folder:
+            environment["LD_LIBRARY_PATH"] = ":".join(filter(None, [str(folder), environment.get("LD_LIBRARY_PATH")]))
+    return environment
 
 
 def _llama() -> list[Path]:

