@@ -75,8 +75,7 @@ static void found(const char *name, void *context) {
 
 static void end(struct gv_recorder *recorder, struct watched *watched, enum gv_done reason) {
     struct gv_stat stat;
-    recorder->ended_records += gv_drain_records(watched->drain);
-    gv_drain_close(watched->drain, reason, &stat);
+    recorder->ended_records += gv_drain_close(watched->drain, reason, &stat);
     recorder->ended_lost += stat.lost;
     watched->drain = NULL;
     char path[8192];

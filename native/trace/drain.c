@@ -224,7 +224,7 @@ static bool write_unfinished_runs(struct gv_drain *drain) {
     return any;
 }
 
-void gv_drain_close(struct gv_drain *drain, enum gv_done reason, struct gv_stat *stat) {
+uint64_t gv_drain_close(struct gv_drain *drain, enum gv_done reason, struct gv_stat *stat) {
     gv_drain_step(drain);
     take_last_nodes(drain, true);
     if (write_unfinished_runs(drain) && reason == GV_DONE_ENDED) {
@@ -234,8 +234,10 @@ void gv_drain_close(struct gv_drain *drain, enum gv_done reason, struct gv_stat 
     uint32_t word = reason;
     write_chunk(drain, GV_CHUNK_DONE, &word, sizeof word);
     *stat = gv_drain_stat(drain);
+    uint64_t records = drain->records;
     gv_view_close(&drain->view);
     free(drain);
+    return records;
 }
 
 struct gv_stat gv_drain_stat(const struct gv_drain *drain) {

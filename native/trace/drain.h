@@ -20,8 +20,8 @@ unsigned gv_drain_step(struct gv_drain *drain);
 
 /* Writes what is left, and the process's last chunks, and frees the drain with its view. With
  * GV_DONE_ENDED the segment is taken to be silent: a run still in progress in it never ended, which makes the
- * reason GV_DONE_ABNORMAL. */
-void gv_drain_close(struct gv_drain *drain, enum gv_done reason, struct gv_stat *stat);
+ * reason GV_DONE_ABNORMAL. Returns how many records it has written to the file in all. */
+uint64_t gv_drain_close(struct gv_drain *drain, enum gv_done reason, struct gv_stat *stat);
 
 /* Counters so far. */
 struct gv_stat gv_drain_stat(const struct gv_drain *drain);
