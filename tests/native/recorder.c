@@ -1,0 +1,153 @@
+/* The recorder: segments come and go, and their processes die as they like. */
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "core/core.h"
+#include "platform/platform.h"
+#include "support.h"
+#include "trace/drain.h"
+
+#define CHILDREN 3
+#define RECORDS 50000
+
+static char folder[] = "segments", trace_path[] = "recorder.ggmlviz";
+
+enum death { EXITS, IS_KILLED, DIES_IN_A_RUN };
+
+static void path_of(char *out, size_t capacity, const char *token, int number) {
+    snprintf(out, capacity, "%s/%s.%d", folder, token, number);
+}
+
+/* A process that records, no more than its rings hold, and then dies. */
+static pid_t start_child(const char *token, int number, enum death death) {
+    pid_t child = fork();
+    if (child) {
+        return child;
+    }
+    char path[256], hidden[256];
+    path_of(path, sizeof path, token, number);
+    snprintf(hidden, sizeof hidden, "%s/.%d", folder, number);
+    struct gv_view view = make_segment(hidden, 2, 32768, (uint32_t)getpid());
+    rename(hidden, path);
+    if (death == DIES_IN_A_RUN) {
+        atomic_store(&view.segment->active[0].run, 1);
+    }
+    for (uint32_t i = 0; i < RECORDS; i++) {
+        struct gv_record record = {.start = i, .kind = GV_KIND_COPY, .run = 1, .copy = {.bytes = i}};
+        put(&view, i % 2, &record);
+        if (i % 1000 == 0) {
+            gv_sleep_ns(2000000);
+        }
+    }
+    if (death != EXITS) {
+        kill(getpid(), SIGKILL);
+    }
+    _exit(0);
+}
+
+static void wait_for(pid_t child) {
+    int status;
+    CHECK_EQUAL(waitpid(child, &status, 0), child);
+    CHECK(WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == 0);
+}
+
+static bool exists(const char *token, int number) {
+    char path[256];
+    path_of(path, sizeof path, token, number);
+    return access(path, F_OK) == 0;
+}
+
+static void processes_die(void) {
+    int error = 0;
+    struct gv_recorder *recorder = gv_recorder_open(folder, "mine", trace_path, &error);
+    CHECK(recorder && !error);
+    struct gv_view other = make_segment("segments/minestrone.1", 1, 8, 1); /* of somebody else */
+    pid_t children[CHILDREN];
+    struct gv_recorder_status status;
+    for (int i = 0; i < CHILDREN; i++) {
+        children[i] = start_child("mine", i, (enum death)i);
+        gv_recorder_drain(recorder, -1, 20, &status);
+    }
+    /* Dead, but not waited for, is dead. */
+    for (int i = 0; i < 1000 && !(status.processes == CHILDREN && status.alive == 0); i++) {
+        gv_recorder_drain(recorder, -1, 20, &status);
+    }
+    CHECK_EQUAL(status.alive, 0);
+    CHECK(exists("minestrone", 1) && !exists("mine", 0) && !exists("mine", 1) && !exists("mine", 2));
+    for (int i = 0; i < CHILDREN; i++) {
+        wait_for(children[i]);
+    }
+    gv_recorder_close(recorder, &status);
+    CHECK_EQUAL(status.processes, CHILDREN);
+    CHECK_EQUAL(status.lost, 0);
+    CHECK_EQUAL(status.records, CHILDREN * RECORDS + 1); /* and the run that never ended */
+    CHECK_EQUAL(status.error, 0);
+
+    struct trace trace = trace_read(trace_path);
+    CHECK_EQUAL(trace.length, status.bytes);
+    size_t count, unfinished = 0;
+    struct gv_record *records = trace_records(&trace, &count);
+    CHECK_EQUAL(count, status.records);
+    for (size_t i = 0; i < count; i++) {
+        unfinished += records[i].kind == GV_KIND_RUN && records[i].detail == GV_STATUS_UNFINISHED;
+    }
+    CHECK_EQUAL(unfinished, 1);
+    size_t reasons[3] = {0};
+    struct gv_chunk_header header;
+    const uint8_t *payload;
+    for (size_t at = 0; trace_next(&trace, &at, &header, &payload);) {
+        if (header.kind == GV_CHUNK_DONE) {
+            uint32_t reason;
+            memcpy(&reason, payload, sizeof reason);
+            CHECK(reason < 3);
+            reasons[reason]++;
+        }
+    }
+    CHECK(reasons[GV_DONE_ENDED] == 2 && reasons[GV_DONE_ABNORMAL] == 1);
+    free(records);
+    free(trace.data);
+    gv_view_close(&other);
+    unlink("segments/minestrone.1");
+}
+
+/* Recording ends while the process goes on: it is told, and loses its segment's name. */
+static void detach(void) {
+    int error = 0;
+    struct gv_recorder *recorder = gv_recorder_open(folder, "mine", trace_path, &error);
+    struct gv_view view = make_segment("segments/mine.1", 1, 8, (uint32_t)getpid());
+    struct gv_record record = {.kind = GV_KIND_COPY};
+    put(&view, 0, &record);
+    struct gv_recorder_status status;
+    gv_recorder_close(recorder, &status); /* has never been drained */
+    CHECK(status.processes == 1 && status.records == 1);
+    CHECK(atomic_load(&view.segment->control) & GV_CONTROL_STOPPED);
+    CHECK(!exists("mine", 1));
+    struct trace trace = trace_read(trace_path);
+    uint32_t reason = 0;
+    trace_last(&trace, GV_CHUNK_DONE, &reason, sizeof reason);
+    CHECK_EQUAL(reason, GV_DONE_DETACHED);
+    free(trace.data);
+    gv_view_close(&view);
+}
+
+static void sweep(void) {
+    pid_t child = start_child("stale", 1, IS_KILLED);
+    wait_for(child);
+    struct gv_view live = make_segment("segments/live.1", 1, 8, (uint32_t)getpid());
+    FILE *empty = fopen("segments/half-made.1", "w");
+    fclose(empty);
+    CHECK_EQUAL(gv_segments_sweep(folder), 2);
+    CHECK(exists("live", 1) && !exists("stale", 1) && !exists("half-made", 1));
+    gv_view_close(&live);
+    unlink("segments/live.1");
+}
+
+int main(void) {
+    CHECK_EQUAL(mkdir(folder, 0700), 0);
+    int error = 0;
+    CHECK(!gv_recorder_open(folder, "mine", "missing/trace", &error) && error == ENOENT);
+    processes_die();
+    detach();
+    sweep();
+    CHECK_EQUAL(rmdir(folder), 0);
+}
