@@ -314,7 +314,7 @@ SCHEMA_1 = {
         }
     ],
     "threads": [{"worker": int, "work_s": float, "wait_s": float, "busy": float}],
-    "backends": [{"backend": str, "runs": int, "splits": int, "seconds": float}],
+    "backends": [{"backend": str, "runs": int, "splits": int, "seconds": float, "timed": str}],
     "copies": [{"from": str, "to": str, "count": int, "bytes": int, "seconds": float}],
     "memory": {"peak_bytes": int, "buffers": [{"backend": str, "usage": str, "bytes": int}]},
 }

@@ -174,13 +174,16 @@ class BackendSummary:
         backend: Its name.
         runs: That it computed a part of.
         splits: The parts.
-        seconds: They took; of a backend that computes asynchronously, submitting them.
+        seconds: The calls into it took.
+        timed: What `seconds` covers: "computation" where the call computes before it returns, which is known of the
+            CPU; else "call", because a backend may compute after the call that submitted the split has returned.
     """
 
     backend: str
     runs: int
     splits: int
     seconds: float
+    timed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,16 +345,23 @@ def _ops(operations: Operations, graph_s: float) -> list[OpSummary]:
 
 def _backends(trace: Trace) -> list[BackendSummary]:
     rows: dict[str, list[float]] = defaultdict(lambda: [0, 0, 0.0])
+    on_threads = {"CPU"}
     for process in trace.processes:
         splits = process.splits
         seconds = process.clock.seconds(shifted(splits, "duration"))
         for number in np.unique(splits["backend"]).tolist():
             mine = splits["backend"] == number
-            row = rows[process.file.definitions.backends.get(number, "?")]
+            name = process.file.definitions.backends.get(number, "?")
+            if splits["threads"][mine].any():
+                on_threads.add(name)
+            row = rows[name]
             row[0] += len(np.unique(splits["run"][mine]))
             row[1] += int(np.count_nonzero(mine))
             row[2] += float(seconds[mine].sum())
-    backends = [BackendSummary(name, int(runs), int(count), total) for name, (runs, count, total) in rows.items()]
+    backends = [
+        BackendSummary(name, int(runs), int(count), total, "computation" if name in on_threads else "call")
+        for name, (runs, count, total) in rows.items()
+    ]
     return sorted(backends, key=lambda row: -row.seconds)
 
 

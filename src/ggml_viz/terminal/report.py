@@ -151,10 +151,13 @@ def _details(page: Page, summary: Summary) -> list[str]:
     if summary.backends:
         parts = [
             f"{printable(row.backend)}: {plural(row.splits, 'split')} of {plural(row.runs, 'graph')}, "
-            f"{duration(row.seconds).strip()}"
+            f"{duration(row.seconds).strip()}" + (" in calls" if row.timed == "call" else "")
             for row in summary.backends
         ]
         lines += page.wrap("backends", _joined(*parts))
+        submitting = [printable(row.backend) for row in summary.backends if row.timed == "call"]
+        if submitting:
+            lines += page.wrap("", f"what {', '.join(submitting)} computed after its calls returned is not timed", DIM)
     if summary.copies:
         parts = [
             f"{printable(row.source)} → {printable(row.target)} {count(row.count)} × "
