@@ -31,3 +31,5 @@ if whisper.whisper_full(context, parameters, samples, len(samples)) != 0:
 for segment in range(whisper.whisper_full_n_segments(context)):
     print(whisper.whisper_full_get_segment_text(context, segment).decode().strip())
 whisper.whisper_free(context)
+# A logger that outlives the interpreter would crash it.
+whisper.whisper_log_set(None)
