@@ -147,7 +147,7 @@ def _cannot_preload(path: Path, elf: Elf) -> Obstacle | None:
     if elf.interpreter is None:
         return Obstacle(
             f"{path} is statically linked: nothing can be preloaded into it.",
-            "Use a build with shared libraries (llama.cpp: cmake -DBUILD_SHARED_LIBS=ON).",
+            "If it computes with ggml, use a build with shared libraries (llama.cpp: cmake -DBUILD_SHARED_LIBS=ON).",
         )
     if "ld-musl" in elf.interpreter:
         return Obstacle(

@@ -28,8 +28,8 @@ def print_doctor(machine: Machine, program: Program | None, command: Sequence[st
         print("\nNothing can be recorded on this machine until that is solved.", file=file)
         return
     if program is None:
-        print("\nPrograms can be recorded on this machine: ggml-viz run -- PROGRAM …", file=file)
-        print("To ask about one: ggml-viz doctor -- PROGRAM", file=file)
+        print("\nPrograms can be recorded on this machine. To ask about one:", file=file)
+        print("  ggml-viz doctor -- PROGRAM", file=file)
         return
     print(file=file)
     _print_program(program, command, file)
@@ -40,24 +40,26 @@ def _print_program(program: Program, command: Sequence[str], file: TextIO) -> No
     for number, part in enumerate(program.ggml):
         seen = [what for what, there in (("graph runs", part.graphs), ("nodes", part.nodes)) if there]
         what = " and ".join(seen) + " can be seen" if seen else "uses ggml"
-        _row(file, "" if number else "ggml", f"{part.path} · {what}")
+        # What lies beside the program is known by its name.
+        where = part.path.name if part.path.parent == program.path.parent else part.path
+        _row(file, "" if number else "ggml", f"{where} · {what}")
     if program.missing:
         _row(file, "!", f"Libraries that were not found: {', '.join(program.missing)}")
     print(file=file)
     if program.obstacle:
-        print(f"It cannot be recorded. {program.obstacle.message}\n{program.obstacle.hint}", file=file)
+        print(f"It cannot be recorded. {program.obstacle.message}\n  {program.obstacle.hint}", file=file)
         return
-    run = f"ggml-viz run -- {shlex.join(command)}"
     if not program.ggml:
-        print("It is not linked with ggml. If it loads ggml later, as Python and Node.js packages do,", file=file)
-        print(f"that is recorded: {run}", file=file)
+        print("It is not linked with ggml. If it loads ggml later, as Python and Node.js packages", file=file)
+        print("do, that can be recorded:", file=file)
     elif any(part.nodes for part in program.ggml):
-        print(f"Graph runs, nodes on every thread, copies and memory can be recorded: {run}", file=file)
+        print("Graph runs, nodes on every thread, copies and memory can be recorded:", file=file)
     elif any(part.graphs for part in program.ggml):
-        print(f"Graph runs, copies and memory can be recorded: {run}", file=file)
-        print("Nodes are too if it loads ggml's CPU backend from a library of its own.", file=file)
+        print("Graph runs, copies and memory can be recorded, and nodes too if it loads ggml's CPU", file=file)
+        print("backend from a library of its own:", file=file)
     else:
-        print(f"It uses ggml; whether graph runs can be seen shows when it runs: {run}", file=file)
+        print("It uses ggml; whether graph runs can be seen shows when it runs:", file=file)
+    print(f"  ggml-viz run -- {shlex.join(command)}", file=file)
 
 
 def _memory(machine: Machine) -> str:
