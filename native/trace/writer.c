@@ -91,8 +91,16 @@ int gv_writer_join(struct gv_writer *writer, const char *path) {
     if (open_file(writer, path, O_RDWR)) {
         return writer->error;
     }
-    /* Processes of one job often start together: one of them begins the file, and the others find it begun. */
-    flock(writer->fd, LOCK_EX);
+    /* Processes of one job often start together: one of them begins the file, and the others find it begun. One that
+     * was stopped meanwhile must not hold up the others for long. */
+    for (int tries = 0; flock(writer->fd, LOCK_EX | LOCK_NB) != 0; tries++) {
+        if (tries == 100) {
+            writer->error = EBUSY;
+            gv_writer_close(writer);
+            return writer->error;
+        }
+        gv_sleep_ns(1000000);
+    }
     switch (owner_of(writer->fd, group)) {
     case OWNER_GROUP:
         break;
