@@ -17,7 +17,7 @@ CORE = ("core", *SHARED)
 AGENT = ("agent", *SHARED)
 
 COMPILER = shlex.split(os.environ.get("CC") or "gcc")
-FLAGS = ("-std=c11", "-O2", "-g", "-fPIC", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", f"-I{NATIVE}")
+FLAGS = ("-std=c11", "-O2", "-g", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", f"-I{NATIVE}")
 LIBRARIES = ("-lpthread", "-ldl", "-lm")
 SANITIZERS = {
     "plain": (),
@@ -68,6 +68,7 @@ def program(
     """Compiles a C program together with parts of `native/`."""
     linked = objects(folder, parts, sanitizer)
     target = folder / sanitizer / source.stem
+    target.parent.mkdir(parents=True, exist_ok=True)
     include = f"-I{ROOT / 'tests' / 'native'}"
     call([*COMPILER, *FLAGS, *SANITIZERS[sanitizer], include, source, *linked, *more, *LIBRARIES, "-o", target])
     return target
@@ -78,7 +79,7 @@ def agent(folder: Path, sanitizer: str) -> list[Path]:
     hidden = folder / "agent"
     target = hidden / sanitizer / "agent.so"
     linked = objects(hidden, AGENT, sanitizer)
-    call([*COMPILER, *SANITIZERS[sanitizer], "-shared", "-Wl,-z,now", *linked, *LIBRARIES, "-o", target])
+    call([*COMPILER, *SANITIZERS[sanitizer], "-shared", "-Wl,-z,now,-Bsymbolic", *linked, *LIBRARIES, "-o", target])
     runtime = RUNTIMES[sanitizer]
     return [*([Path(call([*COMPILER, f"-print-file-name={runtime}"]).strip())] if runtime else []), target]
 

@@ -1,0 +1,212 @@
+/* A program that uses a real ggml as roughly as programs do: from many threads, in forks, loaded and unloaded.
+ *
+ *     agent_stress threads|fork|reload LIBRARY…
+ *
+ * The libraries are ggml's, dependencies first. Prints how many runs there were in all, how many nodes each has, and
+ * how many threads worked on it. */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ggml-alloc.h"
+#include "ggml-backend.h"
+#include "ggml-cpu.h"
+#include "ggml.h"
+
+#define WIDTH 32
+#define LAYERS 3
+#define WAVES 40
+#define AT_ONCE 3
+#define RUNS_PER_THREAD 1
+#define RELOADS 12
+#define RUNS_PER_LOAD 3
+
+#define FUNCTIONS(X)                                                                                                   \
+    X(ggml_init)                                                                                                       \
+    X(ggml_free)                                                                                                       \
+    X(ggml_new_tensor_2d)                                                                                              \
+    X(ggml_mul_mat)                                                                                                    \
+    X(ggml_add)                                                                                                        \
+    X(ggml_new_graph)                                                                                                  \
+    X(ggml_graph_n_nodes)                                                                                              \
+    X(ggml_build_forward_expand)                                                                                       \
+    X(ggml_tensor_overhead)                                                                                            \
+    X(ggml_graph_overhead)                                                                                             \
+    X(ggml_backend_alloc_ctx_tensors)                                                                                  \
+    X(ggml_backend_buffer_free)                                                                                        \
+    X(ggml_backend_tensor_set)                                                                                         \
+    X(ggml_backend_tensor_get)                                                                                         \
+    X(ggml_backend_graph_compute)                                                                                      \
+    X(ggml_backend_free)                                                                                               \
+    X(ggml_backend_cpu_init)                                                                                           \
+    X(ggml_backend_cpu_set_n_threads)
+
+#define DECLARE(name) __typeof__(name) *name##_;
+static struct {
+    FUNCTIONS(DECLARE)
+} ggml;
+
+#define MUST(condition)                                                                                                \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);                                  \
+            abort();                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+static void **handles;
+static int library_count;
+
+static void *function(const char *name) {
+    for (int i = library_count; i-- > 0;) {
+        void *address = dlsym(handles[i], name);
+        if (address) {
+            return address;
+        }
+    }
+    fprintf(stderr, "no %s\n", name);
+    abort();
+}
+
+static void load(char **paths) {
+    for (int i = 0; i < library_count; i++) {
+        handles[i] = dlopen(paths[i], RTLD_NOW | RTLD_LOCAL);
+        if (!handles[i]) {
+            fprintf(stderr, "%s\n", dlerror());
+            abort();
+        }
+    }
+#define FIND(name) *(void **)&ggml.name##_ = function(#name);
+    FUNCTIONS(FIND)
+}
+
+/* Returns whether they are really gone. */
+static bool unload(char **paths) {
+    for (int i = library_count; i-- > 0;) {
+        MUST(dlclose(handles[i]) == 0);
+    }
+    void *last = dlopen(paths[library_count - 1], RTLD_NOW | RTLD_NOLOAD);
+    return last == NULL;
+}
+
+/* Makes a graph, computes it so many times, checks what came out, and frees everything. Returns its nodes. */
+static int compute(int runs, int threads) {
+    struct ggml_init_params params = {
+        .mem_size = 64 * ggml.ggml_tensor_overhead_() + ggml.ggml_graph_overhead_(),
+        .no_alloc = true,
+    };
+    struct ggml_context *context = ggml.ggml_init_(params);
+    ggml_backend_t backend = ggml.ggml_backend_cpu_init_();
+    MUST(context && backend);
+    ggml.ggml_backend_cpu_set_n_threads_(backend, threads);
+    struct ggml_tensor *one = ggml.ggml_new_tensor_2d_(context, GGML_TYPE_F32, WIDTH, WIDTH), *sum = one;
+    for (int i = 0; i < LAYERS; i++) {
+        sum = ggml.ggml_add_(context, ggml.ggml_mul_mat_(context, one, sum), one);
+    }
+    struct ggml_cgraph *graph = ggml.ggml_new_graph_(context);
+    ggml.ggml_build_forward_expand_(graph, sum);
+    ggml_backend_buffer_t buffer = ggml.ggml_backend_alloc_ctx_tensors_(context, backend);
+    MUST(buffer);
+    float values[WIDTH * WIDTH], expected = 1;
+    for (int i = 0; i < WIDTH * WIDTH; i++) {
+        values[i] = i / WIDTH == i % WIDTH;
+    }
+    ggml.ggml_backend_tensor_set_(one, values, 0, sizeof values);
+    for (int i = 0; i < runs; i++) {
+        MUST(ggml.ggml_backend_graph_compute_(backend, graph) == GGML_STATUS_SUCCESS);
+    }
+    ggml.ggml_backend_tensor_get_(sum, values, 0, sizeof values);
+    for (int i = 0; i < LAYERS; i++) {
+        expected += 1;
+    }
+    MUST(values[0] == expected && values[1] == 0 && values[WIDTH + 1] == expected);
+    int nodes = ggml.ggml_graph_n_nodes_(graph);
+    ggml.ggml_backend_buffer_free_(buffer);
+    ggml.ggml_backend_free_(backend);
+    ggml.ggml_free_(context);
+    return nodes;
+}
+
+static void *compute_in_thread(void *threads) {
+    compute(RUNS_PER_THREAD, (int)(intptr_t)threads);
+    return NULL;
+}
+
+static int on_threads(int threads) {
+    for (int wave = 0; wave < WAVES; wave++) {
+        pthread_t started[AT_ONCE];
+        for (int i = 0; i < AT_ONCE; i++) {
+            MUST(pthread_create(&started[i], NULL, compute_in_thread, (void *)(intptr_t)threads) == 0);
+        }
+        for (int i = 0; i < AT_ONCE; i++) {
+            pthread_join(started[i], NULL);
+        }
+    }
+    return WAVES * AT_ONCE * RUNS_PER_THREAD;
+}
+
+/* Parent, children and grandchildren compute; some end by _exit. With one thread: OpenMP does not survive a fork. */
+static int in_forks(void) {
+    compute(2, 1);
+    for (int i = 0; i < 4; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            compute(3, 1);
+            pid_t grandchild = fork();
+            if (grandchild == 0) {
+                compute(5, 1);
+                _exit(0);
+            }
+            int status;
+            MUST(waitpid(grandchild, &status, 0) == grandchild && status == 0);
+            compute(1, 1);
+            if (i % 2) {
+                _exit(0);
+            }
+            exit(0);
+        }
+        compute(1, 1);
+        int status;
+        MUST(waitpid(child, &status, 0) == child && status == 0);
+    }
+    return 2 + 4 * (3 + 5 + 1 + 1);
+}
+
+/* ggml leaves its handler behind when it is unloaded, and aborts when it finds it again where it was before. */
+static void remove_terminate_handler(void) {
+    void *library = dlopen("libstdc++.so.6", RTLD_NOW);
+    MUST(library);
+    void (*(*set_terminate)(void (*)(void)))(void);
+    *(void **)&set_terminate = dlsym(library, "_ZSt13set_terminatePFvvE");
+    set_terminate(abort);
+}
+
+static int reloaded(char **paths) {
+    for (int i = 0; i < RELOADS; i++) {
+        compute(RUNS_PER_LOAD, 1);
+        MUST(unload(paths));
+        remove_terminate_handler();
+        load(paths);
+    }
+    return RELOADS * RUNS_PER_LOAD;
+}
+
+int main(int argc, char **argv) {
+    const char *scenario = argv[1];
+    char **paths = argv + 2;
+    library_count = argc - 2;
+    handles = calloc((size_t)library_count, sizeof *handles);
+    load(paths);
+    int threads = 1, runs;
+    if (strcmp(scenario, "threads") == 0) {
+        threads = 2;
+        runs = on_threads(threads);
+    } else {
+        runs = strcmp(scenario, "fork") == 0 ? in_forks() : reloaded(paths);
+    }
+    printf("%d %d %d\n", runs, 2 * LAYERS, threads);
+}
