@@ -17,7 +17,18 @@ CORE = ("core", *SHARED)
 AGENT = ("agent", *SHARED)
 
 COMPILER = shlex.split(os.environ.get("CC") or "gcc")
-FLAGS = ("-std=c11", "-O2", "-g", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", f"-I{NATIVE}")
+FLAGS = (
+    "-std=c11",
+    "-O2",
+    "-g",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-D_GNU_SOURCE",
+    f"-I{NATIVE}",
+)
 LIBRARIES = ("-lpthread", "-ldl", "-lm")
 SANITIZERS = {
     "plain": (),

@@ -8,11 +8,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from ggml_viz import native
-from ggml_viz.demo import packages
-
 from tests.native import compiling
 from tests.support import runtimes, tracefile
+
+from ggml_viz import native
+from ggml_viz.demo import packages
 
 SOURCE = Path(__file__).parent / "agent_stress.c"
 SANITIZERS = ("plain", "address", "thread")
@@ -48,7 +48,8 @@ LIBRARIES = {"openmp": with_openmp, "no openmp": without_openmp, "unloadable": u
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 @pytest.mark.parametrize(
-    ("scenario", "ggml"), [("threads", "openmp"), ("threads", "no openmp"), ("fork", "openmp"), ("reload", "unloadable")]
+    ("scenario", "ggml"),
+    [("threads", "openmp"), ("threads", "no openmp"), ("fork", "openmp"), ("reload", "unloadable")],
 )
 def test_counts_are_exact(scenario: str, ggml: str, sanitizer: str, build: Path, tmp_path: Path) -> None:
     libraries = LIBRARIES[ggml]()
