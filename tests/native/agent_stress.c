@@ -1,11 +1,14 @@
 /* A program that uses a real ggml as roughly as programs do: from many threads, in forks, loaded and unloaded.
  *
  *     agent_stress threads|fork|reload LIBRARY…
+ *     agent_stress unload LIBRARY… OTHER
  *
- * The libraries are ggml's, dependencies first. Prints how many runs there were in all, how many nodes each has, and
- * how many threads worked on it. */
+ * The libraries are ggml's, dependencies first; OTHER is one that can be unloaded. Prints how many runs there were in
+ * all, how many nodes each has, and how many threads worked on it. */
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +139,17 @@ static void *compute_in_thread(void *threads) {
     return NULL;
 }
 
+static _Atomic bool unloaded;
+static _Atomic int long_runs;
+
+static void *compute_for_long(void *nothing) {
+    while (!atomic_load(&unloaded)) {
+        compute(10, 1);
+        atomic_fetch_add(&long_runs, 10);
+    }
+    return nothing;
+}
+
 static int on_threads(int threads) {
     for (int wave = 0; wave < WAVES; wave++) {
         pthread_t started[AT_ONCE];
@@ -195,16 +209,39 @@ static int reloaded(char **paths) {
     return RELOADS * RUNS_PER_LOAD;
 }
 
+/* Another library comes and goes while threads compute: what is known of the others is looked up anew. */
+static int while_unloading(const char *other) {
+    pthread_t started[2];
+    for (int i = 0; i < 2; i++) {
+        MUST(pthread_create(&started[i], NULL, compute_for_long, NULL) == 0);
+    }
+    for (int i = 0; i < RELOADS; i++) {
+        void *handle = dlopen(other, RTLD_NOW | RTLD_LOCAL);
+        MUST(handle && dlclose(handle) == 0);
+        MUST(!dlopen(other, RTLD_NOW | RTLD_NOLOAD));
+        remove_terminate_handler();
+        usleep(2000);
+    }
+    atomic_store(&unloaded, true);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(started[i], NULL);
+    }
+    return atomic_load(&long_runs);
+}
+
 int main(int argc, char **argv) {
     const char *scenario = argv[1];
     char **paths = argv + 2;
-    library_count = argc - 2;
+    bool unload_other = strcmp(scenario, "unload") == 0;
+    library_count = argc - 2 - unload_other;
     handles = calloc((size_t)library_count, sizeof *handles);
     load(paths);
     int threads = 1, runs;
     if (strcmp(scenario, "threads") == 0) {
         threads = 2;
         runs = on_threads(threads);
+    } else if (unload_other) {
+        runs = while_unloading(argv[argc - 1]);
     } else {
         runs = strcmp(scenario, "fork") == 0 ? in_forks() : reloaded(paths);
     }

@@ -49,10 +49,17 @@ LIBRARIES = {"openmp": with_openmp, "no openmp": without_openmp, "unloadable": u
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 @pytest.mark.parametrize(
     ("scenario", "ggml"),
-    [("threads", "openmp"), ("threads", "no openmp"), ("fork", "openmp"), ("reload", "unloadable")],
+    [
+        ("threads", "openmp"),
+        ("threads", "no openmp"),
+        ("fork", "openmp"),
+        ("reload", "unloadable"),
+        ("unload", "openmp"),
+    ],
 )
 def test_counts_are_exact(scenario: str, ggml: str, sanitizer: str, build: Path, tmp_path: Path) -> None:
     libraries = LIBRARIES[ggml]()
+    other = unloadable()[:1] if scenario == "unload" else []
     headers = f"-I{runtimes.ggml_headers()}"
     program = compiling.program(build, SOURCE, (), sanitizer, (headers,))
     trace = tmp_path / "trace.ggmlviz"
@@ -64,7 +71,7 @@ def test_counts_are_exact(scenario: str, ggml: str, sanitizer: str, build: Path,
         "GGML_VIZ_OUTPUT": str(trace),
     }
     ended = subprocess.run(
-        [*compiling.start_command(sanitizer), program, scenario, *libraries],
+        [*compiling.start_command(sanitizer), program, scenario, *libraries, *other],
         env=environment,
         capture_output=True,
         text=True,
