@@ -32,6 +32,7 @@ __thread bool gv_inside __attribute__((tls_model("initial-exec")));
 
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static char segment_path[4096];
+static bool recorder_outside;
 static char output_path[4096];
 static struct {
     struct gv_writer writer;
@@ -227,8 +228,8 @@ static void finish(void) {
     if (atomic_load(&gv_state) != GV_ON || !gv_segment || gv_segment->pid != gv_process_id()) {
         return;
     }
-    if (getenv("GGML_VIZ_RUN")) {
-        return; /* the recorder sees to it */
+    if (recorder_outside) {
+        return; /* it sees to the rest */
     }
     gv_inside = true;
     /* A full disk or a file size limit is no reason for a signal to the program. */
@@ -288,6 +289,7 @@ static void start(void) {
     const char *token = getenv("GGML_VIZ_RUN"), *output = getenv("GGML_VIZ_OUTPUT");
     const char *limit = getenv("GGML_VIZ_MAX_EVENTS");
     bool own = !token && output && output[0];
+    recorder_outside = token != NULL;
     if (!gv_wanted() || (token && strchr(token, '/')) || !open_segment(token ? token : own ? "own" : "live")) {
         atomic_store(&gv_state, GV_OFF);
         return;

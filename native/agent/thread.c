@@ -19,8 +19,7 @@ static void release(void *value) {
     struct gv_thread *thread = value;
     self = NULL;
     gv_node_leave();
-    if (atomic_load(&gv_state) != GV_ON || thread->ring < gv_rings ||
-        thread->ring >= gv_rings + gv_segment->ring_count) {
+    if (atomic_load(&gv_state) != GV_ON) {
         return;
     }
     struct gv_ring *ring = thread->ring;
