@@ -5,7 +5,7 @@ BIN := .venv/bin
 PACKAGE := .venv/.package
 DEV := .venv/.dev
 NATIVE := $(wildcard native/*/*.[ch])
-C_SOURCES := $(wildcard native/*/*.[ch] tests/*/*.[ch] bench/*.[ch])
+C_SOURCES := $(wildcard native/*/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch] bench/*.[ch])
 
 .PHONY: help demo test lint format bench native clean
 
