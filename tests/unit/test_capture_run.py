@@ -158,6 +158,16 @@ def test_trace_that_cannot_be_written_stops_before_the_program(tmp_path: Path, w
     assert not (tmp_path / "started").exists()
 
 
+def test_a_file_that_is_no_trace_is_not_written_over(tmp_path: Path) -> None:
+    model = tmp_path / "model.gguf"
+    model.write_bytes(b"GGUF and what cost a night to download")
+    done = run("touch", str(tmp_path / "ran"), folder=tmp_path, options=("-o", str(model)))
+    assert done.returncode == 125
+    assert "model.gguf exists and is not a trace" in done.stderr
+    assert model.read_bytes().startswith(b"GGUF and")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_output_that_is_no_file_is_left_alone(tmp_path: Path) -> None:
     assert run("true", folder=tmp_path, options=("-o", "/dev/null")).returncode == 0
     assert Path("/dev/null").is_char_device()

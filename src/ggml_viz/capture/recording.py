@@ -50,6 +50,7 @@ def record(
         UserError: The program cannot be started (exit status 126, 127), or the trace not be written (125).
     """
     program = find_program(command[0], environment)
+    _spare_other_files(path)
     token = secrets.token_hex(8)
     watched = agent_environment(environment, token, detail)
     try:
@@ -86,6 +87,19 @@ def record(
     if status.processes == 0:
         _remove(path)
     return Recording(path if status.processes else None, status, child.returncode)
+
+
+def _spare_other_files(path: Path) -> None:
+    """Refuses to write over what is no trace: `-o model.gguf` was meant otherwise."""
+    if not path.is_file():  # new, or a device
+        return
+    try:
+        with path.open("rb") as file:
+            begin = file.read(7)
+    except OSError:
+        return  # the recorder will say why it cannot be written either
+    if begin and begin != b"GGMLVIZ":
+        raise UserError(f"{path} exists and is not a trace", "Choose another file with -o.", exit_status=125)
 
 
 def _remove(path: Path) -> None:
