@@ -23,8 +23,8 @@ static uint32_t runtime_count;
 GV_THREAD_LOCAL const struct gv_image *last_image;
 __thread const void *gv_calling __attribute__((tls_model("initial-exec")));
 
-extern const char gv_start_of_us[] __asm__("__ehdr_start") __attribute__((visibility("hidden")));
-extern const char gv_end_of_us[] __asm__("_end") __attribute__((visibility("hidden")));
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char _end[] __attribute__((visibility("hidden")));
 
 #define NAME_OF(name) #name,
 static const char *const hook_names[] = {GV_HOOKS(NAME_OF)};
@@ -54,7 +54,7 @@ static int find_extent(struct dl_phdr_info *info, size_t size, void *context) {
 }
 
 static inline bool is_ours(const void *address) {
-    return (const char *)address >= gv_start_of_us && (const char *)address < gv_end_of_us;
+    return (const char *)address >= __ehdr_start && (const char *)address < _end;
 }
 
 static int (*next_dlclose(void))(void *) {
