@@ -6,6 +6,7 @@ from typing import TextIO
 
 from ggml_viz.analysis.contents import Contents, ProcessContents
 from ggml_viz.terminal.text import BOLD, DIM, WARNING, Page, count, plural, printable, size
+from ggml_viz.trace.reader import END_CUT
 
 _MAX_PROCESSES = 20
 
@@ -88,4 +89,6 @@ def _records(process: ProcessContents) -> str:
         )
         if counters[name] or name == "lost"
     ]
-    return f"{text} of {count(counters['written'])} · {', '.join(missing)} · segment {size(counters['touched_bytes'])}"
+    # The counters of a trace that was cut are from before its last records.
+    written = "" if process.end == END_CUT else f" of {count(counters['written'])}"
+    return f"{text}{written} · {', '.join(missing)} · segment {size(counters['touched_bytes'])}"
