@@ -103,6 +103,9 @@ static inline bool gv_on(void) {
 
 /* False where the user has switched the agent off. */
 bool gv_wanted(void);
+/* The process ends, or becomes another program: what is still in the rings is written where nobody outside does
+ * it, and the segment goes. Does nothing in a vfork child, which still has its parent's memory. */
+void gv_finish(void);
 /* Starts anew in a child that was made past pthread_atfork. */
 void gv_check_fork(void);
 

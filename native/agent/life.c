@@ -223,8 +223,15 @@ static void start_drainer(void) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* The process ends: what is still in the rings is written, and the segment goes. */
-static void finish(void) {
+/* A write beyond a file size limit has left a signal for this thread, which is not the program's business. */
+static void drop_file_size_signal(void) {
+    sigset_t limit;
+    sigemptyset(&limit);
+    sigaddset(&limit, SIGXFSZ);
+    sigtimedwait(&limit, NULL, &(struct timespec){0});
+}
+
+void gv_finish(void) {
     if (atomic_load(&gv_state) != GV_ON || !gv_segment || gv_segment->pid != gv_process_id()) {
         return;
     }
@@ -242,6 +249,9 @@ static void finish(void) {
         struct gv_stat stat;
         gv_drain_close(drainer.drain, GV_DONE_ENDED, &stat);
         drainer.drain = NULL;
+        if (drainer.writer.error == EFBIG) {
+            drop_file_size_signal();
+        }
         gv_writer_close(&drainer.writer);
     }
     pthread_mutex_unlock(&drainer.lock);
@@ -250,7 +260,7 @@ static void finish(void) {
     gv_inside = false;
 }
 
-/* --- start, fork, exit --- */
+/* --- start, fork --- */
 
 static void after_fork_in_child(void) {
     start_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
@@ -320,32 +330,4 @@ bool gv_on_slow(void) {
     gv_inside = false;
     errno = error;
     return atomic_load(&gv_state) == GV_ON;
-}
-
-__attribute__((destructor)) static void at_exit(void) {
-    finish();
-}
-
-#define EXPORT __attribute__((visibility("default")))
-
-/* Ends that run no destructor. The pid check in finish keeps a vfork child from ending its parent's trace. */
-EXPORT __attribute__((noreturn)) void _exit(int status) {
-    finish();
-    void (*original)(int);
-    *(void **)&original = dlsym(RTLD_NEXT, "_exit");
-    original(status);
-    __builtin_unreachable();
-}
-
-EXPORT __attribute__((noreturn)) void _Exit(int status) {
-    _exit(status);
-}
-
-/* A program that replaces itself begins anew: its trace so far is finished first. If that fails, the process
- * goes on unrecorded, which is the lesser evil. */
-EXPORT int execve(const char *path, char *const arguments[], char *const environment[]) {
-    int (*original)(const char *, char *const[], char *const[]);
-    *(void **)&original = dlsym(RTLD_NEXT, "execve");
-    finish();
-    return original(path, arguments, environment);
 }

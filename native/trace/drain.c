@@ -30,6 +30,7 @@ struct gv_drain {
     uint64_t next_meta_ns;
     uint64_t latest;  /* the latest end of any record, in ticks */
     uint64_t records; /* written to the file */
+    uint64_t added;   /* of these, not by the process itself */
     bool run_ended;   /* a run has ended since the last nodes were looked for */
     struct {
         uint32_t run;
@@ -220,6 +221,7 @@ static bool write_unfinished_runs(struct gv_drain *drain) {
                           .duration = gv_duration(duration, gv_duration_shift(duration))},
         };
         write_records(drain, 0, &record, 1);
+        drain->added++;
     }
     return any;
 }
@@ -243,6 +245,7 @@ uint64_t gv_drain_close(struct gv_drain *drain, enum gv_done reason, struct gv_s
 struct gv_stat gv_drain_stat(const struct gv_drain *drain) {
     struct gv_segment *s = drain->view.segment;
     struct gv_stat stat = {
+        .written = drain->added,
         .dropped = atomic_load_explicit(&s->records_dropped, memory_order_relaxed),
         .skipped = atomic_load_explicit(&s->records_skipped, memory_order_relaxed),
         .definitions_dropped = atomic_load_explicit(&s->definitions_dropped, memory_order_relaxed),

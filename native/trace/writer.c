@@ -35,11 +35,17 @@ static void append(struct gv_writer *writer, struct iovec *parts, int count) {
         writer->bytes += total;
         return;
     }
-    writer->error = written < 0 ? errno : ENOSPC;
+    if (written >= 0) {
+        /* Only another write tells why this one was cut short. */
+        ssize_t more = write(writer->fd, "", 1);
+        writer->error = more < 0 ? errno : ENOSPC;
+        written += more > 0 ? more : 0;
+    } else {
+        writer->error = errno;
+    }
     off_t end = lseek(writer->fd, 0, SEEK_CUR);
     if (written > 0 && end >= written && ftruncate(writer->fd, end - written) != 0) {
-        /* The torn chunk stays; a reader stops before it. */
-        return;
+        return; /* the torn chunk stays; a reader stops before it */
     }
 }
 
