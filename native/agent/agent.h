@@ -37,7 +37,7 @@ struct gv_layout {
 struct gv_runtime {
     void *apis[GV_API_COUNT];
     struct gv_layout layout;
-    uint32_t generation;
+    _Atomic uint32_t generation;
     uint32_t number; /* RUNTIME definition */
     char path[512];
 };
@@ -45,7 +45,7 @@ struct gv_runtime {
 /* One object (executable or library) that calls ggml. */
 struct gv_image {
     uintptr_t low, size;
-    uint32_t generation;
+    _Atomic uint32_t generation;
     void *originals[GV_HOOK_COUNT];
     const void *address;                /* somewhere in it */
     struct gv_runtime *_Atomic runtime; /* see gv_image_runtime */

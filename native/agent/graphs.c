@@ -11,6 +11,7 @@
 
 #define INSTANCES 1024u
 #define CONTENTS 8192u
+#define RETIRED 64u
 #define PLACEMENTS_PER_GRAPH 64u
 
 static struct gv_graph *instances[INSTANCES];
@@ -261,10 +262,19 @@ static uint32_t define_placement(const struct gv_runtime *r, const struct tensor
 
 /* --- the table of known graphs --- */
 
+/* A worker may still be looking for its node among those of a run that has just ended, so a graph that is
+ * forgotten is freed only when as many others have been. */
 static void forget(uint32_t index) {
-    free(instances[index]->nodes);
-    free(instances[index]);
+    static struct gv_graph *retired[RETIRED];
+    static uint32_t next;
+    struct gv_graph *oldest = retired[next];
+    retired[next] = instances[index];
+    next = (next + 1) % RETIRED;
     instances[index] = instances[--instance_count];
+    if (oldest) {
+        free(oldest->nodes);
+        free(oldest);
+    }
 }
 
 /* Makes room: the graph that has not been run for longest goes, unless a run is using it. */

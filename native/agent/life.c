@@ -265,8 +265,12 @@ void gv_finish(void) {
 static void after_fork_in_child(void) {
     start_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     drainer.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    drainer.running = false;
-    drainer.drain = NULL;
+    if (drainer.running) {
+        drainer.running = false;
+        gv_drain_abandon(drainer.drain);
+        gv_writer_close(&drainer.writer);
+        drainer.drain = NULL;
+    }
     if (atomic_load(&gv_state) == GV_OFF) {
         return;
     }

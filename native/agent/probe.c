@@ -3,13 +3,14 @@
  * ggml's structs changed often, its public functions rarely. So real tensors are made through those functions,
  * and known values looked for in them. Each offset is confirmed by an object with other values; what is not
  * confirmed, or found twice, stays -1 and is not read. */
-#include <dlfcn.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/agent.h"
 
 #define NOT_FOUND (-1)
 #define MAX_TENSOR_BYTES 1024
+#define SPECIMENS_BYTES (32u * 1024)
 
 struct init_params {
     size_t mem_size;
@@ -29,6 +30,7 @@ typedef void *(*data_fn)(const struct ggml_tensor *);
 /* Tensors with known values in them. */
 struct specimens {
     void *context;
+    void *memory; /* all zero at first: what lies behind a struct must not look like a part of it */
     size_t bytes; /* of a tensor's struct, at most */
     struct ggml_tensor *a, *b, *half, *sum, *product, *view;
 };
@@ -42,8 +44,9 @@ static bool make_specimens(const struct gv_runtime *r, struct specimens *s) {
         return false;
     }
     s->bytes = overhead & ~(size_t)7;
-    s->context = GV_CALL(r, ggml_init, init_fn)((struct init_params){.mem_size = 64 * 1024});
-    if (!s->context) {
+    s->memory = calloc(1, SPECIMENS_BYTES);
+    s->context = GV_CALL(r, ggml_init, init_fn)((struct init_params){SPECIMENS_BYTES, s->memory, false});
+    if (!s->memory || !s->context) {
         return false;
     }
     new_4d_fn new_4d = GV_CALL(r, ggml_new_tensor_4d, new_4d_fn);
@@ -162,8 +165,10 @@ static int find_buffer(const struct gv_runtime *r, const struct specimens *s) {
         !GV_HAS(r, ggml_backend_buffer_free)) {
         return NOT_FOUND;
     }
-    void *context = GV_CALL(r, ggml_init, init_fn)((struct init_params){.mem_size = 16 * 1024, .no_alloc = true});
-    if (!context) {
+    void *memory = calloc(1, SPECIMENS_BYTES);
+    void *context = GV_CALL(r, ggml_init, init_fn)((struct init_params){SPECIMENS_BYTES, memory, true});
+    if (!memory || !context) {
+        free(memory);
         return NOT_FOUND;
     }
     struct ggml_tensor *x = GV_CALL(r, ggml_new_tensor_4d, new_4d_fn)(context, 0, 8, 1, 1, 1);
@@ -179,6 +184,7 @@ static int find_buffer(const struct gv_runtime *r, const struct specimens *s) {
         GV_CALL(r, ggml_backend_buffer_free, free_fn)(buffer);
     }
     GV_CALL(r, ggml_free, free_fn)(context);
+    free(memory);
     return found;
 }
 
@@ -259,6 +265,7 @@ void gv_probe(struct gv_runtime *runtime) {
     if (s.context) {
         GV_CALL(runtime, ggml_free, free_fn)(s.context);
     }
+    free(s.memory);
     layout->tensors = layout->tensor_ne >= 0 && layout->tensor_nb >= 0 && layout->tensor_type >= 0 &&
                       layout->tensor_op >= 0 && layout->tensor_source_count > 0 && layout->tensor_data >= 0;
     gv_inside = was_inside;

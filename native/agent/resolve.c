@@ -151,14 +151,18 @@ static struct gv_runtime *find_runtime(const struct gv_image *image) {
     }
     strncpy(probed.path, base.dli_fname ? base.dli_fname : "", sizeof probed.path - 1);
     gv_probe(&probed);
-    if (known) {
-        probed.number = strcmp(known->path, probed.path) == 0 ? known->number : 0;
-    } else if (runtime_count < RUNTIMES) {
-        known = &runtimes[runtime_count++];
-    } else {
-        return &no_runtime;
+    if (known && memcmp(known->apis, probed.apis, sizeof probed.apis) == 0 &&
+        memcmp(&known->layout, &probed.layout, sizeof probed.layout) == 0 && strcmp(known->path, probed.path) == 0) {
+        /* Still the same: other threads may be reading it. */
+        atomic_store(&known->generation, image->generation);
+        return known;
     }
-    /* Another thread may be reading a copy of ggml that is still loaded: for it, nothing changes here. */
+    if (!known) {
+        if (runtime_count == RUNTIMES) {
+            return &no_runtime;
+        }
+        known = &runtimes[runtime_count++];
+    }
     memcpy(known, &probed, sizeof probed);
     return known;
 }
@@ -198,6 +202,10 @@ static struct gv_image *slot_for(const struct gv_image *image, uint32_t count) {
     return count < IMAGES ? &images[count] : NULL;
 }
 
+static bool is_same(const struct gv_image *a, const struct gv_image *b) {
+    return a->low == b->low && a->size == b->size && memcmp(a->originals, b->originals, sizeof a->originals) == 0;
+}
+
 static const struct gv_image *find_slow(const void *address) {
     static const struct gv_image nobody;
     uintptr_t at = (uintptr_t)address;
@@ -213,7 +221,11 @@ static const struct gv_image *find_slow(const void *address) {
     struct gv_image found;
     resolve(&found, address, generation);
     struct gv_image *slot = slot_for(&found, count);
-    if (slot) {
+    if (slot && slot != &images[count] && is_same(slot, &found)) {
+        /* Other threads may be using it: nothing changes that they read. */
+        atomic_store(&slot->runtime, NULL);
+        atomic_store(&slot->generation, generation);
+    } else if (slot) {
         memcpy(slot, &found, sizeof found);
         if (slot == &images[count]) {
             atomic_store(&image_count, count + 1);

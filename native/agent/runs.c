@@ -154,10 +154,11 @@ static void end_run(int status) {
                       .threads = caller.threads},
     };
     gv_put(gv_thread_self(), &record);
+    struct gv_graph *graph = run->graph;
     atomic_store_explicit(&caller.active->run, 0, memory_order_release);
     atomic_store_explicit(&run->nodes, NULL, memory_order_relaxed);
-    atomic_store_explicit(&run->number, 0, memory_order_release);
-    gv_graph_release(run->graph);
+    atomic_store_explicit(&run->number, 0, memory_order_release); /* from here on the slot is another's */
+    gv_graph_release(graph);
 }
 
 struct gv_call gv_call_begin(const struct gv_image *image, const struct ggml_cgraph *graph, const void *backend,

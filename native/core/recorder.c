@@ -13,8 +13,10 @@
 
 /* How long to sleep between steps: short while rings fill quickly, long while nothing happens. */
 #define PACE_MIN_NS 1000000u
-#define PACE_MAX_NS 20000000u
-#define SCAN_INTERVAL_NS 20000000u
+#define PACE_MAX_NS 50000000u
+/* How often to look for segments: the first one soon, later ones and ends of processes at leisure. */
+#define FIRST_SCAN_INTERVAL_NS 20000000u
+#define SCAN_INTERVAL_NS 100000000u
 #define NAME_LENGTH 256u
 
 struct watched {
@@ -93,7 +95,8 @@ static void scan(struct gv_recorder *recorder) {
             }
         }
     }
-    recorder->next_scan_ns = gv_nanoseconds(CLOCK_MONOTONIC) + SCAN_INTERVAL_NS;
+    uint64_t interval = recorder->watched ? SCAN_INTERVAL_NS : FIRST_SCAN_INTERVAL_NS;
+    recorder->next_scan_ns = gv_nanoseconds(CLOCK_MONOTONIC) + interval;
 }
 
 static unsigned step(struct gv_recorder *recorder) {

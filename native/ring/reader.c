@@ -6,15 +6,29 @@
 #include "ring/reader.h"
 #include "ring/ring.h"
 
-static bool layout_is_sound(const struct gv_segment *s, uint64_t size) {
-    uint64_t rings = (uint64_t)s->ring_count * sizeof(struct gv_ring);
-    uint64_t ring_bytes = (uint64_t)s->ring_records * sizeof(struct gv_record);
-    return s->size == size && s->ring_count && s->ring_count <= GV_MAX_RINGS && s->ring_records &&
-           s->ring_records <= GV_MAX_RING_RECORDS && (s->ring_records & (s->ring_records - 1)) == 0 &&
-           s->rings_offset % 64 == 0 && s->log_offset % 8 == 0 && s->records_offset % 64 == 0 &&
-           s->rings_offset <= size && rings <= size - s->rings_offset && s->log_offset <= size &&
-           s->log_capacity <= size - s->log_offset && s->records_offset <= size &&
-           ring_bytes * s->ring_count <= size - s->records_offset;
+/* Takes the layout over from the header, if it is sound. */
+static bool take_layout(struct gv_view *view) {
+    const struct gv_segment *s = view->segment;
+    uint64_t size = view->size, rings_offset = s->rings_offset, log_offset = s->log_offset;
+    uint64_t records_offset = s->records_offset;
+    view->log_capacity = s->log_capacity;
+    view->ring_count = s->ring_count;
+    view->ring_records = s->ring_records;
+    uint64_t rings = (uint64_t)view->ring_count * sizeof(struct gv_ring);
+    uint64_t records = (uint64_t)view->ring_count * view->ring_records * sizeof(struct gv_record);
+    if (memcmp(s->magic, GV_SEGMENT_MAGIC, sizeof s->magic) != 0 || s->version != GV_SEGMENT_VERSION ||
+        s->size != size || !view->ring_count || view->ring_count > GV_MAX_RINGS || !view->ring_records ||
+        view->ring_records > GV_MAX_RING_RECORDS || (view->ring_records & (view->ring_records - 1)) != 0 ||
+        rings_offset % 64 || log_offset % 8 || records_offset % 64 || rings_offset > size ||
+        rings > size - rings_offset || log_offset > size || view->log_capacity > size - log_offset ||
+        records_offset > size || records > size - records_offset) {
+        return false;
+    }
+    uint8_t *base = (uint8_t *)view->segment;
+    view->rings = (struct gv_ring *)(base + rings_offset);
+    view->log = base + log_offset;
+    view->records = (struct gv_record *)(base + records_offset);
+    return true;
 }
 
 int gv_view_open(struct gv_view *view, const char *path) {
@@ -29,23 +43,13 @@ int gv_view_open(struct gv_view *view, const char *path) {
         error = view->segment ? 0 : -ENOMEM;
     }
     if (!error) {
-        struct gv_segment *s = view->segment;
-        if (!atomic_load_explicit(&s->ready, memory_order_acquire)) {
-            error = -EAGAIN;
-        } else if (memcmp(s->magic, GV_SEGMENT_MAGIC, sizeof s->magic) != 0 || s->version != GV_SEGMENT_VERSION ||
-                   !layout_is_sound(s, view->size)) {
-            error = -EINVAL;
-        }
+        bool ready = atomic_load_explicit(&view->segment->ready, memory_order_acquire);
+        error = !ready ? -EAGAIN : take_layout(view) ? 0 : -EINVAL;
     }
     if (error) {
         gv_view_close(view);
-        return error;
     }
-    uint8_t *base = (uint8_t *)view->segment;
-    view->rings = (struct gv_ring *)(base + view->segment->rings_offset);
-    view->log = base + view->segment->log_offset;
-    view->records = (struct gv_record *)(base + view->segment->records_offset);
-    return 0;
+    return error;
 }
 
 void gv_view_close(struct gv_view *view) {
@@ -66,7 +70,7 @@ static uint64_t oldest_whole(uint64_t head, uint64_t capacity) {
 size_t gv_view_copy(const struct gv_view *view, uint32_t index, uint64_t *position, uint64_t head,
                     struct gv_record *out, size_t capacity, uint64_t *lost) {
     const struct gv_ring *ring = &view->rings[index];
-    uint64_t size = view->segment->ring_records;
+    uint64_t size = view->ring_records;
     uint64_t first = oldest_whole(head, size);
     if (*position < first) {
         *lost += first - *position;

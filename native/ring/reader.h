@@ -13,6 +13,9 @@ struct gv_view {
     const uint8_t *log;
     struct gv_record *records;
     uint64_t size;
+    /* Read from the header once: what is checked must not change afterwards. */
+    uint64_t log_capacity;
+    uint32_t ring_count, ring_records;
     int fd;
 };
 

@@ -42,7 +42,7 @@ struct gv_drain {
 };
 
 struct gv_drain *gv_drain_open(const struct gv_view *view, struct gv_writer *writer, uint32_t process) {
-    struct gv_drain *drain = calloc(1, sizeof *drain + view->segment->ring_count * sizeof(struct ring_state));
+    struct gv_drain *drain = calloc(1, sizeof *drain + view->ring_count * sizeof(struct ring_state));
     if (drain) {
         drain->view = *view;
         drain->writer = writer;
@@ -57,7 +57,7 @@ static void write_chunk(struct gv_drain *drain, uint32_t kind, const void *paylo
 
 static void write_definitions(struct gv_drain *drain) {
     uint64_t tail = atomic_load_explicit(&drain->view.segment->log_tail, memory_order_acquire);
-    if (tail > drain->view.segment->log_capacity) {
+    if (tail > drain->view.log_capacity) {
         return;
     }
     while (drain->log_position < tail) {
@@ -127,7 +127,7 @@ static size_t without_taken(struct ring_state *state, struct gv_record *records,
 /* The last node of a run on each worker, once the run has ended and the worker found nothing new to do for a
  * whole step: see "The last node" in docs/architecture.md. */
 static void take_last_nodes(struct gv_drain *drain, bool at_once) {
-    for (uint32_t i = 0; i < drain->view.segment->ring_count; i++) {
+    for (uint32_t i = 0; i < drain->view.ring_count; i++) {
         struct ring_state *state = &drain->rings[i];
         uint32_t run = atomic_load_explicit(&drain->view.rings[i].current.run, memory_order_relaxed);
         struct gv_record record;
@@ -156,8 +156,8 @@ static void write_meta(struct gv_drain *drain) {
 
 static unsigned drain_rings(struct gv_drain *drain) {
     unsigned fullest = 0;
-    uint32_t count = drain->view.segment->ring_count;
-    uint64_t capacity = drain->view.segment->ring_records;
+    uint32_t count = drain->view.ring_count;
+    uint64_t capacity = drain->view.ring_records;
     /* Heads first, definitions second, records last: whatever the records refer to is then written before. */
     for (uint32_t i = 0; i < count; i++) {
         struct ring_state *state = &drain->rings[i];
@@ -242,6 +242,11 @@ uint64_t gv_drain_close(struct gv_drain *drain, enum gv_done reason, struct gv_s
     return records;
 }
 
+void gv_drain_abandon(struct gv_drain *drain) {
+    gv_view_close(&drain->view);
+    free(drain);
+}
+
 struct gv_stat gv_drain_stat(const struct gv_drain *drain) {
     struct gv_segment *s = drain->view.segment;
     struct gv_stat stat = {
@@ -251,7 +256,7 @@ struct gv_stat gv_drain_stat(const struct gv_drain *drain) {
         .definitions_dropped = atomic_load_explicit(&s->definitions_dropped, memory_order_relaxed),
         .touched_bytes = gv_touched_bytes(drain->view.fd),
     };
-    for (uint32_t i = 0; i < s->ring_count; i++) {
+    for (uint32_t i = 0; i < drain->view.ring_count; i++) {
         const struct ring_state *state = &drain->rings[i];
         stat.written += state->position + (state->taken == state->position + 1);
         stat.lost += state->lost;

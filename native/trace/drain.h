@@ -23,6 +23,9 @@ unsigned gv_drain_step(struct gv_drain *drain);
  * reason GV_DONE_ABNORMAL. Returns how many records it has written to the file in all. */
 uint64_t gv_drain_close(struct gv_drain *drain, enum gv_done reason, struct gv_stat *stat);
 
+/* Frees the drain with its view and writes nothing: a fork's, whose parent goes on draining. */
+void gv_drain_abandon(struct gv_drain *drain);
+
 /* Counters so far. */
 struct gv_stat gv_drain_stat(const struct gv_drain *drain);
 
