@@ -71,12 +71,16 @@ static void close_handle(void *handle) {
     }
 }
 
-/* Looks `name` up as the object behind `handle` (NULL: the program itself) would. */
+/* Looks `name` up as the dynamic linker does for the object behind `handle` (NULL: the program itself): first what
+ * all objects share, then the object and what it depends on. */
 static void *look_up(void *handle, const char *name, bool hooked) {
-    void *address = handle ? dlsym(handle, name) : NULL;
+    void *address = hooked ? NULL : dlsym(RTLD_DEFAULT, name);
     if (!address || is_ours(address)) {
-        /* RTLD_NEXT skips this library, which defines the hooked names itself. */
-        address = dlsym(hooked ? RTLD_NEXT : RTLD_DEFAULT, name);
+        /* This library defines the hooked names itself, and is skipped. */
+        address = dlsym(RTLD_NEXT, name);
+    }
+    if (!address && handle) {
+        address = dlsym(handle, name);
     }
     return is_ours(address) ? NULL : address;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import resource
@@ -376,6 +377,14 @@ def test_agent_alone_sees_as_much_as_a_recorder(recordings: Sessions, tmp_path: 
     seen = report(trace)
     assert executed(seen) == silero.truth.nodes["CPU"]
     assert seen["graphs"]["runs"] == silero.truth.runs
+
+
+def test_an_openmp_that_the_linker_prefers(tmp_path: Path) -> None:
+    """With a second OpenMP in front of the program's own, its barriers are the second's, and must stay so."""
+    libgomp = finish(["cc", "-print-file-name=libgomp.so.1"]).stdout.strip()
+    program = runtimes.silero()
+    program = dataclasses.replace(program, env={**program.env, "LD_PRELOAD": libgomp})
+    assert program.run(*recording(tmp_path / "t.ggmlviz", [])).said == runtimes.silero().run().said
 
 
 def test_two_copies_of_ggml_in_one_process(tmp_path: Path) -> None:
