@@ -184,14 +184,15 @@ struct gv_graph {
     const struct ggml_tensor **nodes; /* copy of the pointers, in the graph's order */
     uint32_t node_count;
     uint32_t number;    /* GRAPH definition */
-    uint32_t placement; /* PLACEMENT definition of the last run */
+    uint32_t placement; /* PLACEMENT definition of the last run; under gv_define_lock */
     uint64_t key, place_key;
     _Atomic uint32_t users;
     uint64_t last_used;
 };
 
-/* Finds or defines the graph. The result stays valid until released. NULL if it cannot be read. */
-struct gv_graph *gv_graph_acquire(struct gv_runtime *runtime, const struct ggml_cgraph *graph);
+/* Finds or defines the graph, and tells where it lies now. The result stays valid until released. NULL if it cannot
+ * be read. */
+struct gv_graph *gv_graph_acquire(struct gv_runtime *runtime, const struct ggml_cgraph *graph, uint32_t *placement);
 void gv_graph_release(struct gv_graph *graph);
 
 /* What makes a graph the same as one seen before, in one pass over its nodes: `place` also changes when only

@@ -357,7 +357,7 @@ static struct gv_graph *find_or_define(struct gv_runtime *r, struct ggml_tensor 
     return graph;
 }
 
-struct gv_graph *gv_graph_acquire(struct gv_runtime *runtime, const struct ggml_cgraph *graph) {
+struct gv_graph *gv_graph_acquire(struct gv_runtime *runtime, const struct ggml_cgraph *graph, uint32_t *placement) {
     if (!runtime || !runtime->layout.tensors || !GV_HAS(runtime, ggml_graph_nodes)) {
         return NULL;
     }
@@ -374,6 +374,7 @@ struct gv_graph *gv_graph_acquire(struct gv_runtime *runtime, const struct ggml_
     struct gv_graph *found = find_or_define(runtime, nodes, (uint32_t)count, keys);
     if (found) {
         found->last_used = ++use_clock;
+        *placement = found->placement;
         atomic_fetch_add(&found->users, 1);
     }
     pthread_mutex_unlock(&gv_define_lock);

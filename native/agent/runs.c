@@ -15,6 +15,7 @@ GV_THREAD_LOCAL struct {
     const struct ggml_cgraph *graph;
     const void *frame; /* the outermost call's */
     uint64_t start;
+    uint32_t placement;
     uint16_t splits, threads;
     struct {
         uint64_t start;
@@ -53,6 +54,7 @@ static void begin_run(const struct gv_image *image, const struct ggml_cgraph *gr
     caller.graph = graph;
     caller.frame = frame;
     caller.splits = caller.threads = 0;
+    caller.placement = 0;
     uint32_t control = atomic_load_explicit(&gv_segment->control, memory_order_relaxed);
     if (!(control & (GV_CONTROL_PAUSED | GV_CONTROL_STOPPED))) {
         caller.start = gv_ticks();
@@ -67,13 +69,13 @@ static void know_graph(void) {
     if (run->graph) {
         return;
     }
-    struct gv_graph *graph = gv_graph_acquire(caller.runtime, caller.graph);
+    struct gv_graph *graph = gv_graph_acquire(caller.runtime, caller.graph, &caller.placement);
     if (graph) {
         run->graph = graph;
         atomic_store_explicit(&run->node_count, graph->node_count, memory_order_relaxed);
         atomic_store_explicit(&run->nodes, (const struct ggml_tensor *const *)graph->nodes, memory_order_release);
         atomic_store_explicit(&caller.active->graph, graph->number, memory_order_relaxed);
-        atomic_store_explicit(&caller.active->placement, graph->placement, memory_order_relaxed);
+        atomic_store_explicit(&caller.active->placement, caller.placement, memory_order_relaxed);
     }
 }
 
@@ -148,7 +150,7 @@ static void end_run(int status) {
         .detail = (uint16_t)status,
         .run = atomic_load_explicit(&run->number, memory_order_relaxed),
         .graph_run = {.graph = run->graph ? run->graph->number : 0,
-                      .placement = run->graph ? run->graph->placement : 0,
+                      .placement = caller.placement,
                       .duration = gv_duration(duration, shift),
                       .splits = caller.splits,
                       .threads = caller.threads},
