@@ -140,10 +140,10 @@ void gv_limit_events(uint64_t limit);
 
 /* --- nodes.c: what a worker does --- */
 
-/* The record of the node that `ring` has in its header, as if it had ended at `end` unless a barrier closed it. */
-struct gv_record gv_current_record(const struct gv_ring *ring, uint64_t end);
 void gv_node_begin(const int *params, const struct ggml_tensor *node, uint32_t fused);
-/* Publishes the caller's own last node when its split has ended. */
+/* Publishes the node that the thread has finished last, if it has not been yet. */
+void gv_node_publish(struct gv_thread *thread);
+/* The same for the caller itself, when its split has ended. */
 void gv_node_flush(uint32_t run);
 /* True if the thread is in a node, so that the barrier is to be timed with enter and leave. */
 struct gv_thread *gv_barrier_enter(void);
@@ -194,6 +194,10 @@ struct gv_graph {
  * be read. */
 struct gv_graph *gv_graph_acquire(struct gv_runtime *runtime, const struct ggml_cgraph *graph, uint32_t *placement);
 void gv_graph_release(struct gv_graph *graph);
+
+/* The nodes of a graph, and their count. NULL where this ggml does not tell, or there are none. */
+struct ggml_tensor *const *gv_graph_nodes(const struct gv_runtime *runtime, const struct ggml_cgraph *graph,
+                                          uint32_t *count);
 
 /* What makes a graph the same as one seen before, in one pass over its nodes: `place` also changes when only
  * the tensors' memory does. */

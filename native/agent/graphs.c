@@ -357,21 +357,33 @@ static struct gv_graph *find_or_define(struct gv_runtime *r, struct ggml_tensor 
     return graph;
 }
 
+struct ggml_tensor *const *gv_graph_nodes(const struct gv_runtime *runtime, const struct ggml_cgraph *graph,
+                                          uint32_t *count) {
+    typedef struct ggml_tensor **(*nodes_fn)(const void *);
+    *count = 0;
+    if (!runtime || !GV_HAS(runtime, ggml_graph_n_nodes) || !GV_HAS(runtime, ggml_graph_nodes)) {
+        return NULL;
+    }
+    int listed = GV_CALL(runtime, ggml_graph_n_nodes, int (*)(const void *))(graph);
+    if (listed <= 0) {
+        return NULL;
+    }
+    *count = (uint32_t)listed;
+    return GV_CALL(runtime, ggml_graph_nodes, nodes_fn)(graph);
+}
+
 struct gv_graph *gv_graph_acquire(struct gv_runtime *runtime, const struct ggml_cgraph *graph, uint32_t *placement) {
-    if (!runtime || !runtime->layout.tensors || !GV_HAS(runtime, ggml_graph_nodes)) {
+    uint32_t count;
+    struct ggml_tensor *const *nodes = gv_graph_nodes(runtime, graph, &count);
+    if (!nodes || !runtime->layout.tensors) {
         return NULL;
     }
-    int count = GV_CALL(runtime, ggml_graph_n_nodes, int (*)(const void *))(graph);
-    struct ggml_tensor **nodes = GV_CALL(runtime, ggml_graph_nodes, struct ggml_tensor * *(*)(const void *))(graph);
-    if (count <= 0 || !nodes) {
-        return NULL;
-    }
-    struct gv_graph_keys keys = gv_graph_keys(&runtime->layout, nodes, (uint32_t)count);
+    struct gv_graph_keys keys = gv_graph_keys(&runtime->layout, nodes, count);
     bool was_inside = gv_inside;
     gv_inside = true;
     pthread_mutex_lock(&gv_define_lock);
     forget_if_unloaded();
-    struct gv_graph *found = find_or_define(runtime, nodes, (uint32_t)count, keys);
+    struct gv_graph *found = find_or_define(runtime, nodes, count, keys);
     if (found) {
         found->last_used = ++use_clock;
         *placement = found->placement;

@@ -33,11 +33,9 @@ __thread bool gv_inside __attribute__((tls_model("initial-exec")));
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static char segment_path[4096];
 static bool recorder_outside;
-static char output_path[4096];
 static struct {
     struct gv_writer writer;
     struct gv_drain *drain;
-    pthread_t thread;
     pthread_mutex_t lock;
     bool running;
 } drainer = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -82,15 +80,6 @@ bool gv_ring_prepare(uint32_t index) {
     return true;
 }
 
-/* Commits the header, the rings' headers and the rings that are sure to be used. */
-static bool commit(uint64_t fixed_bytes, uint32_t rings) {
-    bool good = gv_commit(gv_segment_fd, 0, fixed_bytes) == 0;
-    for (uint32_t i = 0; good && i < rings; i++) {
-        good = gv_ring_prepare(i);
-    }
-    return good;
-}
-
 static bool make_segment(const char *path, uint32_t cpus, uint32_t ring_records) {
     uint32_t ring_count = 4 * cpus + 32 < 512 ? 4 * cpus + 32 : 512;
     uint64_t log_offset = GV_PAGE + align_page(ring_count * sizeof(struct gv_ring));
@@ -124,7 +113,12 @@ static bool make_segment(const char *path, uint32_t cpus, uint32_t ring_records)
     for (uint32_t i = 0; i < ring_count; i++) {
         atomic_store(&gv_rings[i].current.node, GV_NO_NODE);
     }
-    return commit(log_offset, cpus < 8 ? cpus + 1 : 8);
+    /* And the rings that are sure to be used. */
+    bool good = true;
+    for (uint32_t i = 0; good && i < (cpus < 8 ? cpus + 1 : 8); i++) {
+        good = gv_ring_prepare(i);
+    }
+    return good;
 }
 
 static void drop_segment(const char *path) {
@@ -195,6 +189,7 @@ static void *drain_loop(void *nothing) {
 
 static void start_drainer(void) {
     const char *path = getenv("GGML_VIZ_OUTPUT");
+    char output_path[4096];
     /* %p in the name stands for the process id. */
     const char *mark = strstr(path, "%p");
     if (mark) {
@@ -217,8 +212,9 @@ static void start_drainer(void) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (pthread_create(&drainer.thread, NULL, drain_loop, NULL) == 0) {
-        pthread_detach(drainer.thread);
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, drain_loop, NULL) == 0) {
+        pthread_detach(thread);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }

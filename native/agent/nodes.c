@@ -15,7 +15,8 @@ GV_THREAD_LOCAL struct gv_thread *in_node; /* set while a node is in progress on
 #define LOAD(field) atomic_load_explicit(&(field), memory_order_relaxed)
 #define STORE(field, value) atomic_store_explicit(&(field), (value), memory_order_relaxed)
 
-struct gv_record gv_current_record(const struct gv_ring *ring, uint64_t end) {
+/* The record of the node that `ring` has in its header, as if it had ended at `end` unless a barrier closed it. */
+static struct gv_record current_record(const struct gv_ring *ring, uint64_t end) {
     return gv_node_record(LOAD(ring->current.run), LOAD(ring->current.node), LOAD(ring->current.worker_fused),
                           LOAD(ring->current.start), LOAD(ring->current.inner), LOAD(ring->current.barrier_in),
                           LOAD(ring->current.barrier_out), end);
@@ -72,7 +73,7 @@ static void begin(struct gv_thread *thread, uint32_t worker, uint32_t threads, u
     uint64_t start = 0;
     if (LOAD(ring->current.node) != GV_NO_NODE) {
         uint64_t now = LOAD(ring->current.barrier_in) ? 0 : gv_ticks();
-        struct gv_record previous = gv_current_record(ring, now);
+        struct gv_record previous = current_record(ring, now);
         gv_put(thread, &previous);
         if (LOAD(ring->current.run) == thread->run) {
             /* The barrier that let the previous node go is what let this one begin. */
@@ -114,18 +115,20 @@ void gv_node_begin(const int *params, const struct ggml_tensor *node, uint32_t f
     begin(thread, worker, threads, fused);
 }
 
+void gv_node_publish(struct gv_thread *thread) {
+    if (LOAD(thread->ring->current.node) != GV_NO_NODE) {
+        struct gv_record last = current_record(thread->ring, gv_ticks());
+        gv_put(thread, &last);
+        atomic_store_explicit(&thread->ring->current.node, GV_NO_NODE, memory_order_release);
+    }
+}
+
 void gv_node_flush(uint32_t run) {
     struct gv_thread *thread = in_node;
-    if (!thread || LOAD(thread->ring->current.node) == GV_NO_NODE || LOAD(thread->ring->current.run) != run) {
-        return;
+    if (thread && LOAD(thread->ring->current.run) == run) {
+        gv_node_publish(thread);
+        in_node = NULL;
     }
-    struct gv_record last = gv_current_record(thread->ring, gv_ticks());
-    gv_put(thread, &last);
-#ifndef __SANITIZE_THREAD__
-    atomic_thread_fence(memory_order_release);
-#endif
-    atomic_store_explicit(&thread->ring->current.node, GV_NO_NODE, memory_order_release);
-    in_node = NULL;
 }
 
 struct gv_thread *gv_barrier_enter(void) {

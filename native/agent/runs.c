@@ -93,17 +93,9 @@ static void begin_split(const struct gv_image *image, const struct ggml_cgraph *
     know_graph();
     const struct gv_runtime *runtime = gv_image_runtime(image);
     uint32_t expected = caller.splits ? caller.split.first + caller.split.count : 0;
-    caller.split.first = UINT32_MAX;
-    caller.split.count = 0;
+    struct ggml_tensor *const *nodes = gv_graph_nodes(runtime, graph, &caller.split.count);
+    caller.split.first = nodes ? index_of(caller.run->graph, nodes[0], expected) : UINT32_MAX;
     caller.split.backend = 0;
-    if (runtime && GV_HAS(runtime, ggml_graph_n_nodes) && GV_HAS(runtime, ggml_graph_nodes)) {
-        int count = GV_CALL(runtime, ggml_graph_n_nodes, int (*)(const void *))(graph);
-        struct ggml_tensor **nodes = GV_CALL(runtime, ggml_graph_nodes, struct ggml_tensor * *(*)(const void *))(graph);
-        caller.split.count = count > 0 ? (uint32_t)count : 0;
-        if (count > 0 && nodes) {
-            caller.split.first = index_of(caller.run->graph, nodes[0], expected);
-        }
-    }
     if (runtime) {
         pthread_mutex_lock(&gv_define_lock);
         caller.split.backend = (uint16_t)gv_backend_number(runtime, backend);

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 
 #include "agent/agent.h"
-#include "platform/clock.h"
 #include "platform/platform.h"
 #include "ring/ring.h"
 
@@ -22,13 +21,8 @@ static void release(void *value) {
     if (atomic_load(&gv_state) != GV_ON) {
         return;
     }
-    struct gv_ring *ring = thread->ring;
-    if (atomic_load_explicit(&ring->current.node, memory_order_relaxed) != GV_NO_NODE) {
-        struct gv_record last = gv_current_record(ring, gv_ticks());
-        gv_put(thread, &last);
-        atomic_store_explicit(&ring->current.node, GV_NO_NODE, memory_order_release);
-    }
-    atomic_store_explicit(&ring->owner, 0, memory_order_release);
+    gv_node_publish(thread);
+    atomic_store_explicit(&thread->ring->owner, 0, memory_order_release);
 }
 
 static void make_key(void) {

@@ -237,8 +237,7 @@ uint64_t gv_drain_close(struct gv_drain *drain, enum gv_done reason, struct gv_s
     write_chunk(drain, GV_CHUNK_DONE, &word, sizeof word);
     *stat = gv_drain_stat(drain);
     uint64_t records = drain->records;
-    gv_view_close(&drain->view);
-    free(drain);
+    gv_drain_abandon(drain);
     return records;
 }
 

@@ -49,12 +49,17 @@ static void append(struct gv_writer *writer, struct iovec *parts, int count) {
     }
 }
 
+static struct gv_chunk_header chunk_header(uint32_t kind, uint32_t process, const void *payload, size_t length) {
+    struct gv_chunk_header header = {.kind = kind, .process = process, .length = (uint32_t)length};
+    header.crc = gv_crc32(gv_crc32(0, &header, offsetof(struct gv_chunk_header, crc)), payload, length);
+    return header;
+}
+
 /* The header, followed by `group` in a GRUP chunk unless it is 0: in one write, so that nobody sees half. */
 static void write_header(struct gv_writer *writer, uint32_t group) {
     struct gv_file_header header = {.version = GV_TRACE_VERSION};
     memcpy(header.magic, GV_TRACE_MAGIC, sizeof header.magic);
-    struct gv_chunk_header chunk = {.kind = GV_CHUNK_GRUP, .length = sizeof group};
-    chunk.crc = gv_crc32(gv_crc32(0, &chunk, offsetof(struct gv_chunk_header, crc)), &group, sizeof group);
+    struct gv_chunk_header chunk = chunk_header(GV_CHUNK_GRUP, 0, &group, sizeof group);
     struct iovec parts[] = {
         {.iov_base = &header, .iov_len = sizeof header},
         {.iov_base = &chunk, .iov_len = sizeof chunk},
@@ -133,8 +138,7 @@ void gv_writer_chunk(struct gv_writer *writer, uint32_t kind, uint32_t process, 
     if (writer->error || writer->fd < 0) {
         return;
     }
-    struct gv_chunk_header header = {.kind = kind, .process = process, .length = (uint32_t)length};
-    header.crc = gv_crc32(gv_crc32(0, &header, offsetof(struct gv_chunk_header, crc)), payload, length);
+    struct gv_chunk_header header = chunk_header(kind, process, payload, length);
     struct iovec parts[] = {
         {.iov_base = &header, .iov_len = sizeof header},
         {.iov_base = (void *)payload, .iov_len = length},
