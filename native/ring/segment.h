@@ -17,9 +17,10 @@
 #include <stdint.h>
 
 #define GV_SEGMENT_MAGIC "GGMLVIZS" /* 8 bytes, no terminator */
-#define GV_SEGMENT_VERSION 1u
+#define GV_SEGMENT_VERSION 2u
 #define GV_PAGE 4096u
 #define GV_ACTIVE_RUNS 16u
+#define GV_SECONDS 4u
 #define GV_NO_NODE UINT32_MAX
 #define GV_MAX_RINGS 4096u
 #define GV_MAX_RING_RECORDS (1u << 20)
@@ -48,6 +49,9 @@ enum gv_clock_kind {
     GV_CLOCK_MONOTONIC = 0, /* ticks are nanoseconds of CLOCK_MONOTONIC */
     GV_CLOCK_COUNTER = 1,   /* ticks of the CPU's invariant counter */
 };
+
+/* What a language model does in a run (docs/architecture.md, "Phases"); the same names as in Python's phases.py. */
+enum gv_phase { GV_PHASE_PREFILL = 0, GV_PHASE_DECODE = 1, GV_PHASE_MIXED = 2, GV_PHASE_OTHER = 3, GV_PHASE_COUNT = 4 };
 
 /* How bytes moved, in gv_record.detail of a COPY. */
 enum gv_copy_kind {
@@ -126,11 +130,20 @@ struct gv_active_run {
     _Atomic uint32_t run; /* 0: free; published last */
     _Atomic uint32_t graph;
     _Atomic uint32_t placement;
-    uint32_t reserved;
+    _Atomic uint32_t phase; /* enum gv_phase; known once the graph is */
     _Atomic uint64_t start;
     uint64_t padding[5];
 };
 _Static_assert(sizeof(struct gv_active_run) == 64, "one cache line");
+
+/* What one whole second saw, for a viewer that only wants to know what happens now. Second number s of the monotonic
+ * clock is counted in entry s % GV_SECONDS; an entry that says another second counts nothing. Counted when a run ends;
+ * two callers that end runs at the very turn of a second may count one of them wrongly: it is a display, not a record. */
+struct gv_second {
+    _Atomic uint64_t second;
+    _Atomic uint32_t runs[GV_PHASE_COUNT];
+    _Atomic uint32_t tokens[GV_PHASE_COUNT];
+};
 
 struct gv_segment {
     char magic[8];
@@ -153,8 +166,11 @@ struct gv_segment {
     _Atomic uint64_t log_tail;            /* bytes of definitions published */
     _Atomic uint64_t definitions_dropped; /* definitions that found the log full */
     _Atomic uint64_t records_dropped;     /* records that found no ring to claim */
-    _Atomic uint64_t records_skipped;     /* records left out on request: event limit */
-    uint64_t padding[7];
+    _Atomic uint64_t records_skipped;     /* records left out on request: event limit, filters */
+    _Atomic uint32_t recorder;            /* process that drains the segment into a trace; 0: nobody does */
+    uint32_t reserved;
+    struct gv_second seconds[GV_SECONDS];
+    uint64_t padding[2];
     struct gv_active_run active[GV_ACTIVE_RUNS];
 };
 _Static_assert(offsetof(struct gv_segment, active) % 64 == 0, "active runs start on a cache line");
