@@ -101,6 +101,15 @@ static inline bool gv_on(void) {
     return GV_LIKELY(state == GV_ON) || (state == GV_UNBORN && gv_on_slow());
 }
 
+/* The agent was brought into a running process, and not preloaded; its segments are named by this token. */
+extern bool gv_attached;
+extern char gv_attach_token[16];
+/* Starts the thread that looks after an attached process, in each process once. */
+void gv_attach_attend(void);
+
+/* Starts a thread on which no signal of the program is handled. */
+bool gv_start_thread(void *(*function)(void *));
+
 /* False where the user has switched the agent off. */
 bool gv_wanted(void);
 /* The process ends, or becomes another program: what is still in the rings is written where nobody outside does

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/objects.h"
 #include "platform/clock.h"
 #include "platform/platform.h"
 #include "trace/drain.h"
@@ -168,6 +169,19 @@ static bool open_segment(const char *token) {
     return false;
 }
 
+bool gv_start_thread(void *(*function)(void *)) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    bool good = pthread_create(&thread, NULL, function, NULL) == 0;
+    if (good) {
+        pthread_detach(thread);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return good;
+}
+
 /* --- the agent's own recorder --- */
 
 static void *drain_loop(void *nothing) {
@@ -208,15 +222,7 @@ static void start_drainer(void) {
         return;
     }
     drainer.running = true;
-    /* No signal of the program may be handled on our thread. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, drain_loop, NULL) == 0) {
-        pthread_detach(thread);
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    gv_start_thread(drain_loop);
 }
 
 /* A write beyond a file size limit has left a signal for this thread, which is not the program's business. */
@@ -278,6 +284,7 @@ static void after_fork_in_child(void) {
     gv_close(gv_segment_fd);
     gv_segment = NULL;
     gv_segment_fd = -1;
+    gv_objects_after_fork();
     gv_resolve_after_fork();
     gv_define_after_fork();
     gv_buffers_after_fork();
@@ -296,7 +303,7 @@ void gv_check_fork(void) {
 
 static void start(void) {
     static bool registered;
-    const char *token = getenv("GGML_VIZ_RUN"), *output = getenv("GGML_VIZ_OUTPUT");
+    const char *token = gv_attached ? gv_attach_token : getenv("GGML_VIZ_RUN"), *output = getenv("GGML_VIZ_OUTPUT");
     const char *limit = getenv("GGML_VIZ_MAX_EVENTS");
     bool own = !token && output && output[0];
     recorder_outside = token != NULL;
@@ -310,9 +317,16 @@ static void start(void) {
         registered = true;
         pthread_atfork(NULL, NULL, after_fork_in_child);
     }
+    gv_objects_take_in(false);
+    gv_objects_define();
+    if (gv_attached) {
+        gv_define_note(GV_NOTE_NOT_SEEN, "what was allocated and computed before the agent came: buffers are listed as "
+                                         "far as the tensors seen since lie in them");
+    }
     if (own) {
         start_drainer();
     }
+    gv_attach_attend();
     atomic_store_explicit(&gv_state, GV_ON, memory_order_release);
 }
 
