@@ -43,7 +43,6 @@ static void *attend(void *nothing) {
         return NULL;
     }
     gv_inside = true;
-    gv_objects_take_in(true);
     /* A call that was being bound for the first time just then has been bound past the agent. */
     gv_sleep_ns(SETTLED_NS);
     gv_objects_forget();

@@ -317,7 +317,7 @@ static void start(void) {
         registered = true;
         pthread_atfork(NULL, NULL, after_fork_in_child);
     }
-    gv_objects_take_in(false);
+    gv_objects_take_in(gv_attached);
     gv_objects_define();
     if (gv_attached) {
         gv_define_note(GV_NOTE_NOT_SEEN, "what was allocated and computed before the agent came: buffers are listed as "
