@@ -271,6 +271,8 @@ uint64_t gv_tensor_bytes(const struct gv_image *image, const void *tensor);
 /* --- backends.c: other backends, through their interface pointers --- */
 
 void gv_backend_watch(const struct gv_image *image, void *backend);
+/* The same for all of a scheduler that was made before the agent came; cheap if it is known. */
+void gv_backends_watch_sched(const struct gv_image *image, void *sched);
 
 /* --- reading fields at probed places --- */
 

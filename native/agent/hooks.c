@@ -14,6 +14,9 @@ static inline int compute(const struct gv_image *image, compute_fn original, voi
     if (gv_inside || !gv_on()) {
         return original(first, second);
     }
+    if (scheduler && gv_attached) {
+        gv_backends_watch_sched(image, first);
+    }
     struct gv_call call = gv_call_begin(image, graph, backend, scheduler, frame);
     int status;
     GV_THROUGH(original, status = original(first, second));

@@ -17,7 +17,7 @@ from types import ModuleType
 from ggml_viz import __version__
 from ggml_viz.errors import UserError, print_error
 
-COMMANDS = ("run", "report", "info", "doctor", "demo", "agent-path")
+COMMANDS = ("run", "attach", "report", "info", "doctor", "demo", "agent-path")
 
 DESCRIPTION = "Record what a ggml runtime (llama.cpp, whisper.cpp, …) does while it runs, and say where the time went."
 

@@ -20,8 +20,8 @@ class Target:
     Attributes:
         pid: Its number.
         command: Its command line, arguments separated by spaces.
-        has_ggml: Something of ggml is in it, as far as its files tell: a library so called, or a program or library that
-            calls ggml through the dynamic linker.
+        has_ggml: Something of ggml is in it, as far as its files tell: a library so called, or ggml's names in one of
+            its files.
     """
 
     pid: int
@@ -103,7 +103,7 @@ def _mapped_files(folder: Path) -> set[str]:
 def _has_ggml(program: Path, mapped: set[str]) -> bool:
     if any(_GGML_IN_NAME in os.path.basename(path) for path in mapped):
         return True
-    return any(_mentions_ggml(Path(path)) for path in (program, *sorted(mapped)))
+    return any(_mentions_ggml(path) for path in (program, *map(Path, sorted(mapped))))
 
 
 def _mentions_ggml(path: Path) -> bool:

@@ -15,6 +15,7 @@ from ggml_viz.capture.inspect import find_program, inspect_program
 from ggml_viz.capture.launch import die_of
 from ggml_viz.capture.recording import Recording, record
 from ggml_viz.errors import UserError, print_error
+from ggml_viz.native import RecorderStatus
 
 NAME = "run"
 HELP = "run a program and record what its ggml does"
@@ -100,23 +101,31 @@ def describe(recording: Recording, command: list[str], quiet: bool) -> None:
         reason, hint = _why_nothing(recording, command)
         print_error(f"nothing was recorded: {reason}", hint)
         return
+    note = f"{status.alive} of the recorded processes ran on when {command[0]} ended; recording stopped there."
+    print_recorded(recording.path, status, quiet, note if status.alive else None)
+
+
+def print_recorded(path: Path, status: RecorderStatus, quiet: bool, note: str | None = None) -> None:
+    """Prints on stderr the report of a trace that was just made.
+
+    Args:
+        path: The trace.
+        status: How its recording ended.
+        quiet: Print only what went wrong.
+        note: What else is to be known, for below the report.
+    """
     if status.error:
-        print_error(
-            f"the trace ends early: {os.strerror(status.error)}",
-            f"{recording.path} can be read up to there.",
-        )
-    if quiet or not recording.path.is_file():  # `-o /dev/stdout`: it cannot be read again
+        print_error(f"the trace ends early: {os.strerror(status.error)}", f"{path} can be read up to there.")
+    if quiet or not path.is_file():  # `-o /dev/stdout`: it cannot be read again
         return
     from ggml_viz.analysis.summary import summarize
     from ggml_viz.model.trace import Trace
     from ggml_viz.terminal.report import print_report
 
-    print_report(summarize(Trace.open(recording.path)), file=sys.stderr)
-    if status.alive:
-        print_error(
-            f"{status.alive} of the recorded processes ran on when {command[0]} ended; recording stopped there."
-        )
-    print(f"\n{status.bytes / 1e6:.1f} MB · ggml-viz report {shlex.quote(str(recording.path))}", file=sys.stderr)
+    print_report(summarize(Trace.open(path)), file=sys.stderr)
+    if note:
+        print_error(note)
+    print(f"\n{status.bytes / 1e6:.1f} MB · ggml-viz report {shlex.quote(str(path))}", file=sys.stderr)
 
 
 def _why_nothing(recording: Recording, command: list[str]) -> tuple[str, str | None]:
