@@ -13,7 +13,7 @@ from ggml_viz.errors import UserError
 NAME = "attach"
 HELP = "record a program that is running already"
 EXAMPLES = """\
-Brings the agent into the process, records until the duration is over, Ctrl-C, or
+Brings the agent into the process, records until the time is over, Ctrl-C, or
 the process's end, and reports. The program runs on: the agent stays in it and
 idles, and it may be attached to again. What was allocated before is unknown;
 buffers are listed as far as the tensors seen lie in them.
