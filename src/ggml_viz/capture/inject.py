@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from ggml_viz import native
@@ -33,35 +34,51 @@ def inject_agent(pid: int) -> None:
         raise UserError(f"the agent could not be loaded into process {pid}: {detail}") from None
 
 
+def attach_obstacle() -> str | None:
+    """What keeps this user from attaching to processes of their own, as far as the system says; None: nothing."""
+    if importlib.util.find_spec("pyinjector") is None:
+        return "the package pyinjector is missing (pip install pyinjector)"
+    return None if _may_trace() else _SCOPES.get(_ptrace_scope())
+
+
 def _missing_right(pid: int) -> str:
     """Which of the things that can forbid it does."""
-    tracer = _status(pid, "TracerPid")
+    tracer = _status(str(pid), "TracerPid")
     if tracer not in ("", "0"):
         return f"Process {tracer} is tracing it (a debugger, strace); end that first."
-    try:
-        scope = int(_PTRACE_SCOPE.read_text())
-    except (OSError, ValueError):
-        scope = 0
-    attach = f"sudo ggml-viz attach {pid}"
-    if scope == 3:
-        return f"kernel.yama.ptrace_scope is 3: attaching is off until a reboot. Start it with: {_run_instead()}"
-    if scope == 2:
-        return f"kernel.yama.ptrace_scope is 2: it needs CAP_SYS_PTRACE. Try: {attach}"
-    if scope == 1:
-        return f"kernel.yama.ptrace_scope is 1: allow it with sudo sysctl kernel.yama.ptrace_scope=0, or: {attach}"
+    forbidden = _SCOPES.get(_ptrace_scope())
+    if forbidden and not _may_trace():
+        return f"{forbidden[0].upper()}{forbidden[1:]}."
     return (
-        "The container or a security module forbids it: docker run --cap-add=SYS_PTRACE "
-        f"(and --security-opt seccomp=unconfined before Linux 4.8), or start it with: {_run_instead()}"
+        "The container or a security module forbids it: docker run --cap-add=SYS_PTRACE (and --security-opt "
+        "seccomp=unconfined before Linux 4.8), or start it with: ggml-viz run -- COMMAND"
     )
 
 
-def _run_instead() -> str:
-    return "ggml-viz run -- COMMAND"
+_SCOPES = {
+    1: "kernel.yama.ptrace_scope is 1: use sudo ggml-viz attach, or sudo sysctl kernel.yama.ptrace_scope=0",
+    2: "kernel.yama.ptrace_scope is 2: it needs CAP_SYS_PTRACE, so use sudo ggml-viz attach",
+    3: "kernel.yama.ptrace_scope is 3: attaching is off until a reboot; start programs with ggml-viz run -- COMMAND",
+}
+_CAP_SYS_PTRACE = 19
 
 
-def _status(pid: int, key: str) -> str:
+def _ptrace_scope() -> int:
     try:
-        for line in (Path("/proc") / str(pid) / "status").read_text().splitlines():
+        return int(_PTRACE_SCOPE.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _may_trace() -> bool:
+    """Whether this process has the capability that the restrictions do not apply to (all but the last)."""
+    capabilities = int(_status("self", "CapEff") or "0", 16)
+    return bool(capabilities >> _CAP_SYS_PTRACE & 1) and _ptrace_scope() < 3
+
+
+def _status(process: str, key: str) -> str:
+    try:
+        for line in (Path("/proc") / process / "status").read_text().splitlines():
             name, _, value = line.partition(":")
             if name == key:
                 return value.strip()

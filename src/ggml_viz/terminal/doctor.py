@@ -19,6 +19,7 @@ def print_doctor(machine: Machine, program: Program | None, command: Sequence[st
         ("agent", str(machine.agent or "missing")),
         ("clock", _CLOCKS.get(machine.clock or "", "unknown")),
         ("memory", _memory(machine)),
+        ("attach", machine.attach_obstacle or "running programs of this user can be attached to"),
     ]
     for name, text in rows:
         _row(file, name, text)
