@@ -118,6 +118,9 @@ void gv_finish(void);
 /* Starts anew in a child that was made past pthread_atfork. */
 void gv_check_fork(void);
 
+/* A recorder has begun anew, with settings of its own: takes them over before the next run. Cheap if none has. */
+void gv_check_recording(void);
+
 /* Set while the agent itself calls ggml, so that its hooks let those calls pass. */
 extern __thread bool gv_inside __attribute__((tls_model("initial-exec")));
 

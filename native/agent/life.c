@@ -34,6 +34,8 @@ __thread bool gv_inside __attribute__((tls_model("initial-exec")));
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static char segment_path[4096];
 static bool recorder_outside;
+static _Atomic uint32_t known_recording; /* of the segment's `recording` */
+static bool start_stopped;               /* a fork's: its parent was not being recorded */
 static struct {
     struct gv_writer writer;
     struct gv_drain *drain;
@@ -157,7 +159,7 @@ static bool open_segment(const char *token) {
             gv_segment->start_wall_ns = now[2];
             gv_segment->put_cost_ps = gv_measure_put_cost();
             uint32_t detail = wanted_detail();
-            atomic_store(&gv_segment->control, detail);
+            atomic_store(&gv_segment->control, detail | (start_stopped ? GV_CONTROL_STOPPED : 0));
             gv_define_process(detail);
             atomic_store_explicit(&gv_segment->ready, 1, memory_order_release);
             if (rename(hidden, segment_path) == 0) {
@@ -278,7 +280,9 @@ static void after_fork_in_child(void) {
     }
     atomic_store(&gv_state, GV_UNBORN);
     /* The segment is the parent's: the child must neither write to it nor hold its lock. */
+    atomic_store(&known_recording, 0);
     if (gv_segment) {
+        start_stopped = atomic_load(&gv_segment->control) & GV_CONTROL_STOPPED;
         gv_unmap(gv_segment, gv_segment->size);
     }
     gv_close(gv_segment_fd);
@@ -299,6 +303,33 @@ void gv_check_fork(void) {
         after_fork_in_child(); /* made by a bare system call */
         gv_on();
     }
+}
+
+/* What a trace has to know of this recording, and not of the process. */
+static void define_recording(uint32_t detail) {
+    pthread_mutex_lock(&gv_define_lock);
+    gv_define_process(detail);
+    gv_objects_define();
+    pthread_mutex_unlock(&gv_define_lock);
+}
+
+void gv_check_recording(void) {
+    if (GV_LIKELY(atomic_load_explicit(&gv_segment->recording, memory_order_acquire) ==
+                  atomic_load_explicit(&known_recording, memory_order_relaxed))) {
+        return;
+    }
+    pthread_mutex_lock(&start_lock);
+    uint32_t recording = atomic_load_explicit(&gv_segment->recording, memory_order_acquire);
+    if (recording != atomic_load_explicit(&known_recording, memory_order_relaxed)) {
+        uint32_t detail = wanted_detail();
+        define_recording(detail);
+        uint32_t control = atomic_load(&gv_segment->control);
+        while (!atomic_compare_exchange_weak(&gv_segment->control, &control,
+                                             (control & ~GV_CONTROL_DETAIL_MASK) | detail)) {
+        }
+        atomic_store_explicit(&known_recording, recording, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&start_lock);
 }
 
 static void start(void) {

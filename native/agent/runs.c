@@ -57,6 +57,7 @@ static void begin_run(const struct gv_image *image, const struct ggml_cgraph *gr
     caller.placement = 0;
     uint32_t control = atomic_load_explicit(&gv_segment->control, memory_order_relaxed);
     if (!(control & (GV_CONTROL_PAUSED | GV_CONTROL_STOPPED))) {
+        gv_check_recording();
         caller.start = gv_ticks();
         claim_run();
     }
