@@ -11,7 +11,6 @@ from tests.integration.conftest import GGML_VIZ, report
 from tests.integration.test_truth import executed
 from tests.support import runtimes, shim
 
-
 # Its graphs do not depend on what is computed, so that every build of it runs the same ones.
 ARGUMENTS = ("-t", str(runtimes.THREADS), "-p", "32", "-n", "16", "-r", "1", "-o", "json")
 
