@@ -160,6 +160,13 @@ void gv_node_flush(uint32_t run);
 /* True if the thread is in a node, so that the barrier is to be timed with enter and leave. */
 struct gv_thread *gv_barrier_enter(void);
 void gv_barrier_leave(struct gv_thread *thread);
+/* The kernel of this thread's node has returned. Where barriers are inlined and so never seen, this is the end of its
+ * work, and what is left until the next node begins its wait. */
+void gv_node_worked(void);
+/* Set when a node of several threads had no barrier. */
+extern _Atomic bool gv_barriers_unseen;
+/* In place of a kernel: calls it, then gv_node_worked. */
+void gv_kernel(void *a, void *b, void *c, void *d, void *e, void (*original)(void *, void *, void *, void *, void *));
 /* Forgets the node in progress: the thread gives its ring back, or is a fork's. */
 void gv_node_leave(void);
 /* Picoseconds to record one node on one thread, measured here and now. */

@@ -22,8 +22,8 @@
 
 /* A place in the text that calls a hooked function. */
 struct site {
-    uintptr_t at; /* of the bytes to change */
-    uint32_t hook;
+    uintptr_t at;    /* of the bytes to change */
+    uint32_t target; /* number of its trampoline */
 };
 
 struct sites {
@@ -31,7 +31,7 @@ struct sites {
     size_t count, capacity;
 };
 
-static bool add(struct sites *sites, uintptr_t at, int hook) {
+static bool add(struct sites *sites, uintptr_t at, int target) {
     if (sites->count == sites->capacity) {
         size_t capacity = sites->capacity ? sites->capacity * 2 : 256;
         struct site *list = realloc(sites->list, capacity * sizeof *list);
@@ -41,20 +41,21 @@ static bool add(struct sites *sites, uintptr_t at, int hook) {
         sites->list = list;
         sites->capacity = capacity;
     }
-    sites->list[sites->count++] = (struct site){at, (uint32_t)hook};
+    sites->list[sites->count++] = (struct site){at, (uint32_t)target};
     return true;
 }
 
-/* The hooked functions of the object and the range that they lie in, by which nearly everything is told apart. */
+/* Functions whose calls are looked for, and the range that they lie in, by which nearly everything is told apart. */
 struct targets {
-    const struct gv_statics *statics;
+    void *const *list;
+    uint32_t count, first; /* number of the first one's trampoline */
     uintptr_t low, high;
 };
 
-static struct targets targets_of(const struct gv_statics *statics) {
-    struct targets targets = {.statics = statics, .low = UINTPTR_MAX};
-    for (int i = 0; i < GV_HOOK_COUNT; i++) {
-        uintptr_t at = (uintptr_t)statics->hooks[i];
+static struct targets targets_of(void *const *list, uint32_t count, uint32_t first) {
+    struct targets targets = {.list = list, .count = count, .first = first, .low = UINTPTR_MAX};
+    for (uint32_t i = 0; i < count; i++) {
+        uintptr_t at = (uintptr_t)list[i];
         if (at) {
             targets.low = at < targets.low ? at : targets.low;
             targets.high = at > targets.high ? at : targets.high;
@@ -63,13 +64,13 @@ static struct targets targets_of(const struct gv_statics *statics) {
     return targets;
 }
 
-static int hook_at(const struct targets *targets, uintptr_t target) {
-    if (target - targets->low > targets->high - targets->low) {
+static int target_at(const struct targets *targets, uintptr_t address) {
+    if (address - targets->low > targets->high - targets->low) {
         return -1;
     }
-    for (int i = 0; i < GV_HOOK_COUNT; i++) {
-        if ((uintptr_t)targets->statics->hooks[i] == target) {
-            return i;
+    for (uint32_t i = 0; i < targets->count; i++) {
+        if ((uintptr_t)targets->list[i] == address) {
+            return (int)(targets->first + i);
         }
     }
     return -1;
@@ -78,12 +79,19 @@ static int hook_at(const struct targets *targets, uintptr_t target) {
 /* --- what differs by CPU --- */
 
 #if defined(__x86_64__)
-#define TRAMPOLINE_BYTES 16u
+#define TRAMPOLINE_BYTES 32u
 #define SITE_BYTES 4u
 #define REACH (UINT64_C(0x7fff0000))
 
-static void write_trampoline(uint8_t *out, const void *function) {
+/* Goes on at `function`; with `original` as its sixth argument, unless that is NULL. */
+static void write_trampoline(uint8_t *out, const void *function, const void *original) {
+    static const uint8_t load[2] = {0x49, 0xb9}; /* movabs $original, %r9 */
     static const uint8_t jump[6] = {0xff, 0x25}; /* jmp *0(%rip) */
+    if (original) {
+        memcpy(out, load, sizeof load);
+        memcpy(out + sizeof load, &original, sizeof original);
+        out += sizeof load + sizeof original;
+    }
     memcpy(out, jump, sizeof jump);
     memcpy(out + sizeof jump, &function, sizeof function);
 }
@@ -100,8 +108,8 @@ static bool find_sites(const uint8_t *text, size_t size, const struct targets *t
         }
         int32_t distance;
         memcpy(&distance, text + i + 1, sizeof distance);
-        int hook = hook_at(targets, (uintptr_t)(text + i + 5) + (uintptr_t)(intptr_t)distance);
-        if (hook >= 0 && !add(sites, (uintptr_t)(text + i + 1), hook)) {
+        int target = target_at(targets, (uintptr_t)(text + i + 5) + (uintptr_t)(intptr_t)distance);
+        if (target >= 0 && !add(sites, (uintptr_t)(text + i + 1), target)) {
             return false;
         }
     }
@@ -114,14 +122,17 @@ static void retarget(uint8_t *copy, uintptr_t at, uintptr_t target) {
 }
 
 #elif defined(__aarch64__)
-#define TRAMPOLINE_BYTES 16u
+#define TRAMPOLINE_BYTES 32u
 #define SITE_BYTES 4u
 #define REACH (UINT64_C(0x7ff0000))
 
-static void write_trampoline(uint8_t *out, const void *function) {
-    static const uint32_t jump[2] = {0x58000050, 0xd61f0200}; /* ldr x16, .+8; br x16 */
+/* Goes on at `function`; with `original` as its sixth argument, unless that is NULL. */
+static void write_trampoline(uint8_t *out, const void *function, const void *original) {
+    /* ldr x16, .+16; ldr x5, .+20 (or nop); br x16; nop */
+    const uint32_t jump[4] = {0x58000090, original ? 0x580000a5 : 0xd503201f, 0xd61f0200, 0xd503201f};
     memcpy(out, jump, sizeof jump);
     memcpy(out + sizeof jump, &function, sizeof function);
+    memcpy(out + sizeof jump + sizeof function, &original, sizeof original);
 }
 
 static bool find_sites(const uint8_t *text, size_t size, const struct targets *targets, struct sites *sites) {
@@ -132,8 +143,8 @@ static bool find_sites(const uint8_t *text, size_t size, const struct targets *t
             continue;
         }
         int64_t distance = (int64_t)(int32_t)(word << 6) >> 4;
-        int hook = hook_at(targets, (uintptr_t)(text + i) + (uintptr_t)distance);
-        if (hook >= 0 && !add(sites, (uintptr_t)(text + i), hook)) {
+        int target = target_at(targets, (uintptr_t)(text + i) + (uintptr_t)distance);
+        if (target >= 0 && !add(sites, (uintptr_t)(text + i), target)) {
             return false;
         }
     }
@@ -148,12 +159,12 @@ static void retarget(uint8_t *copy, uintptr_t at, uintptr_t target) {
 }
 
 #else
-#define TRAMPOLINE_BYTES 16u
+#define TRAMPOLINE_BYTES 32u
 #define SITE_BYTES 4u
 #define REACH UINT64_C(0)
 
-static void write_trampoline(uint8_t *out, const void *function) {
-    (void)out, (void)function;
+static void write_trampoline(uint8_t *out, const void *function, const void *original) {
+    (void)out, (void)function, (void)original;
 }
 static bool find_sites(const uint8_t *text, size_t size, const struct targets *targets, struct sites *sites) {
     (void)text, (void)size, (void)targets, (void)sites;
@@ -190,15 +201,18 @@ static uint8_t *near_memory(const struct gv_object *object, size_t size) {
 }
 
 static uint8_t *make_trampolines(const struct gv_object *object, const struct gv_statics *statics) {
-    size_t size = (GV_HOOK_COUNT * TRAMPOLINE_BYTES + GV_PAGE - 1) / GV_PAGE * GV_PAGE;
+    size_t size = ((GV_HOOK_COUNT + statics->kernel_count) * TRAMPOLINE_BYTES + GV_PAGE - 1) / GV_PAGE * GV_PAGE;
     uint8_t *memory = near_memory(object, size);
     if (!memory) {
         return NULL;
     }
     for (int i = 0; i < GV_HOOK_COUNT; i++) {
         if (statics->hooks[i]) {
-            write_trampoline(memory + i * TRAMPOLINE_BYTES, gv_hook_functions[i]);
+            write_trampoline(memory + i * TRAMPOLINE_BYTES, gv_hook_functions[i], NULL);
         }
+    }
+    for (uint32_t i = 0; i < statics->kernel_count; i++) {
+        write_trampoline(memory + (GV_HOOK_COUNT + i) * TRAMPOLINE_BYTES, (void *)gv_kernel, statics->kernels[i]);
     }
     __builtin___clear_cache((char *)memory, (char *)memory + size);
     if (mprotect(memory, size, PROT_READ | PROT_EXEC) != 0) {
@@ -223,7 +237,8 @@ static int move_in(const struct site *sites, size_t count, uintptr_t first, uint
     }
     memcpy(copy, (const void *)first, size);
     for (size_t i = 0; i < count; i++) {
-        retarget(copy + (sites[i].at - first), sites[i].at, (uintptr_t)trampolines + sites[i].hook * TRAMPOLINE_BYTES);
+        retarget(copy + (sites[i].at - first), sites[i].at,
+                 (uintptr_t)trampolines + sites[i].target * TRAMPOLINE_BYTES);
     }
     __builtin___clear_cache((char *)copy, (char *)copy + size);
     if (mprotect(copy, size, PROT_READ | PROT_EXEC) != 0 ||
@@ -249,23 +264,52 @@ static int change(const struct sites *sites, const uint8_t *trampolines, struct 
         if (error) {
             return changed ? changed : error;
         }
-        for (; i < after; i++, changed++) {
-            statics->patched[sites->list[i].hook] = true;
+        for (; i < after; i++) {
+            if (sites->list[i].target < GV_HOOK_COUNT) {
+                statics->patched[sites->list[i].target] = true;
+                changed++;
+            }
         }
     }
     return changed;
 }
 
+static int by_place(const void *a, const void *b) {
+    const struct site *x = a, *y = b;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+/* Calls of kernels in the function that chooses among them, which is the one that calls the choke point. Elsewhere,
+ * what is called by a kernel's name may take more arguments than a kernel does. */
+static bool add_kernels(const struct gv_object *object, const struct gv_statics *statics, struct sites *sites) {
+    struct targets kernels = targets_of(statics->kernels, statics->kernel_count, GV_HOOK_COUNT);
+    size_t count = sites->count;
+    bool good = true;
+    for (size_t i = 0; good && i < count; i++) {
+        uintptr_t low, high;
+        if (sites->list[i].target == GV_HOOK_ggml_cpu_extra_compute_forward &&
+            gv_statics_function(object, sites->list[i].at, &low, &high)) {
+            good = find_sites((const uint8_t *)low, high - low, &kernels, sites);
+            break;
+        }
+    }
+    if (sites->count > count) {
+        qsort(sites->list, sites->count, sizeof *sites->list, by_place);
+    }
+    return good;
+}
+
 int gv_callsites_patch(const struct gv_object *object, struct gv_statics *statics) {
-    struct targets targets = targets_of(statics);
+    struct targets hooks = targets_of(statics->hooks, GV_HOOK_COUNT, 0);
     struct sites sites = {0};
     bool good = true;
     for (uint32_t i = 0; good && i < object->segment_count; i++) {
         const ElfW(Phdr) *p = &object->segments[i];
         if (p->p_type == PT_LOAD && (p->p_flags & PF_X)) {
-            good = find_sites((const uint8_t *)(object->bias + p->p_vaddr), p->p_filesz, &targets, &sites);
+            good = find_sites((const uint8_t *)(object->bias + p->p_vaddr), p->p_filesz, &hooks, &sites);
         }
     }
+    good = good && add_kernels(object, statics, &sites);
     int result = good ? 0 : -ENOMEM;
     if (good && sites.count) {
         uint8_t *trampolines = make_trampolines(object, statics);

@@ -24,11 +24,15 @@ struct gv_object {
 /* Fills `object` from what dl_iterate_phdr passes. False for what is no file of its own (the vDSO). */
 bool gv_object_of(const struct dl_phdr_info *info, struct gv_object *object);
 
+#define GV_KERNELS 192u
+
 /* ggml's functions in an object, by its own symbol table; NULL: it has none of that name. */
 struct gv_statics {
     uintptr_t low;
     void *hooks[GV_HOOK_COUNT];
     void *apis[GV_API_COUNT];
+    void *kernels[GV_KERNELS]; /* what computes a node, one function for each op: ggml_compute_forward_… */
+    uint32_t kernel_count;
     bool patched[GV_HOOK_COUNT]; /* direct calls of it lead to the agent */
     int sites;                   /* how many calls do; negative: an errno, and none does */
     char path[256];
@@ -37,6 +41,9 @@ struct gv_statics {
 /* Reads the symbol table of the object's file. False where it has none, defines none of ggml's functions that are
  * hooked, or is not the file that was loaded. */
 bool gv_statics_read(const struct gv_object *object, struct gv_statics *out);
+
+/* Where the function that contains `address` lies, by the same table. False: nothing says. */
+bool gv_statics_function(const struct gv_object *object, uintptr_t address, uintptr_t *low, uintptr_t *high);
 
 /* The functions in the object that lies at `low`; NULL: nothing is known of it. */
 const struct gv_statics *gv_statics_at(uintptr_t low);
@@ -50,8 +57,9 @@ const struct gv_statics *gv_statics_with(enum gv_api api);
 /* The agent's own functions, by hook: what calls are led to. */
 extern void *const gv_hook_functions[GV_HOOK_COUNT];
 
-/* Leads direct calls of `statics->hooks` in the object's text to the agent, and says which in `statics->patched`.
- * Returns how many calls, or a negative errno: nothing was changed then. Other threads may be running that code. */
+/* Leads direct calls of `statics->hooks` in the object's text to the agent, and says which in `statics->patched`; and
+ * of its kernels, where the function that chooses among them calls them. Returns how many calls of hooks, or a negative
+ * errno: nothing was changed then. Other threads may be running that code. */
 int gv_callsites_patch(const struct gv_object *object, struct gv_statics *statics);
 
 /* Leads calls of hooked functions that go through the object's table of addresses to the agent. Returns how many. */

@@ -105,28 +105,57 @@ static bool may_be_ours(const char *name) {
     return strncmp(name, "ggml_", 5) == 0 || strcmp(name, "GOMP_barrier") == 0 || strcmp(name, "__kmpc_barrier") == 0;
 }
 
-static bool read_symbols(const struct file *file, const struct gv_object *object, struct gv_statics *out) {
+struct symbols {
+    const ElfW(Sym) * list;
+    uint64_t count;
+    const char *names;
+    uint64_t names_bytes;
+};
+
+static bool find_symbols(const struct file *file, struct symbols *out) {
     const ElfW(Shdr) *table = symbol_section(file);
     const ElfW(Shdr) *text = table ? section(file, table->sh_link) : NULL;
-    const ElfW(Sym) *symbols =
-        table && table->sh_offset % 8 == 0 ? range(file, table->sh_offset, table->sh_size) : NULL;
-    const char *names = text ? range(file, text->sh_offset, text->sh_size) : NULL;
+    if (!text || table->sh_offset % 8 || !text->sh_size) {
+        return false;
+    }
+    out->list = range(file, table->sh_offset, table->sh_size);
+    out->count = table->sh_size / sizeof *out->list;
+    out->names = range(file, text->sh_offset, text->sh_size);
+    out->names_bytes = text->sh_size;
+    return out->list && out->names && out->names[out->names_bytes - 1] == '\0';
+}
+
+/* The name of a function that the object itself has; NULL: it is none. */
+static const char *function_name(const struct symbols *symbols, uint64_t index) {
+    const ElfW(Sym) *symbol = &symbols->list[index];
+    bool is_function = ELF64_ST_TYPE(symbol->st_info) == STT_FUNC && symbol->st_shndx != SHN_UNDEF &&
+                       symbol->st_name < symbols->names_bytes;
+    return is_function ? symbols->names + symbol->st_name : NULL;
+}
+
+/* Parts of a function that a compiler has set apart have a dot in their names. */
+static bool is_kernel(const char *name) {
+    return strncmp(name, "ggml_compute_forward_", 21) == 0 && !strchr(name, '.');
+}
+
+static bool read_symbols(const struct file *file, const struct gv_object *object, struct gv_statics *out) {
+    struct symbols symbols;
     /* Most programs have nothing to do with ggml: one look at the names tells. */
-    if (!symbols || !names || !text->sh_size || names[text->sh_size - 1] != '\0' ||
-        !memmem(names, text->sh_size, "ggml_graph_compute", 18)) {
+    if (!find_symbols(file, &symbols) || !memmem(symbols.names, symbols.names_bytes, "ggml_graph_compute", 18)) {
         return false;
     }
     bool any = false;
-    for (uint64_t i = 0; i < table->sh_size / sizeof *symbols; i++) {
-        const ElfW(Sym) *symbol = &symbols[i];
-        if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || symbol->st_shndx == SHN_UNDEF ||
-            symbol->st_name >= text->sh_size || !may_be_ours(names + symbol->st_name)) {
+    for (uint64_t i = 0; i < symbols.count; i++) {
+        const char *name = function_name(&symbols, i);
+        uintptr_t address = object->bias + symbols.list[i].st_value;
+        if (!name || !may_be_ours(name) || !in_text(object, address)) {
             continue;
         }
-        uintptr_t address = object->bias + symbol->st_value;
-        int hook = find(hook_names, GV_HOOK_COUNT, names + symbol->st_name);
-        int api = find(api_names, GV_API_COUNT, names + symbol->st_name);
-        if ((hook < 0 && api < 0) || !in_text(object, address)) {
+        int hook = find(hook_names, GV_HOOK_COUNT, name), api = find(api_names, GV_API_COUNT, name);
+        if (hook < 0 && is_kernel(name) && out->kernel_count < GV_KERNELS) {
+            out->kernels[out->kernel_count++] = (void *)address;
+        }
+        if (hook < 0 && api < 0) {
             continue;
         }
         const void *code = code_in_file(file, object, address);
@@ -158,4 +187,20 @@ bool gv_statics_read(const struct gv_object *object, struct gv_statics *out) {
     bool good = read_symbols(&file, object, out);
     munmap((void *)file.data, file.size);
     return good;
+}
+
+bool gv_statics_function(const struct gv_object *object, uintptr_t address, uintptr_t *low, uintptr_t *high) {
+    struct file file;
+    struct symbols symbols;
+    bool found = false;
+    if (!open_file(object->path, &file)) {
+        return false;
+    }
+    for (uint64_t i = 0; find_symbols(&file, &symbols) && i < symbols.count && !found; i++) {
+        *low = object->bias + symbols.list[i].st_value;
+        *high = *low + symbols.list[i].st_size;
+        found = function_name(&symbols, i) && address >= *low && address < *high;
+    }
+    munmap((void *)file.data, file.size);
+    return found;
 }
