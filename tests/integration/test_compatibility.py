@@ -27,7 +27,7 @@ def test_runs_as_it_does_alone_and_is_seen_as_it_is_counted(entry: Entry, counte
         assert outcome.seen or outcome.why
 
 
-SEEN = Seen("preload", Counts(3, None), threads=2, threads_seen=0, not_seen=("ops: too old",), lost=0)
+SEEN = Seen("", "preload", Counts(3, None), threads=2, threads_seen=0, not_seen=("ops: too old",), lost=0)
 
 
 def test_disagreement_is_a_problem() -> None:
