@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggml_viz import native
+from ggml_viz.capture.handover import handed_over
 from ggml_viz.capture.inspect import find_program
 from ggml_viz.capture.launch import agent_environment, signals_passed_on, start
 from ggml_viz.errors import UserError
+from ggml_viz.settings.model import Settings
 
 # How long a forwarded signal may have to wait: Python handles signals between two calls of the recorder.
 _TURN_MS = 100
@@ -36,14 +38,14 @@ class Recording:
 
 
 def record(
-    command: Sequence[str], path: Path, detail: str | None = None, environment: Mapping[str, str] = os.environ
+    command: Sequence[str], path: Path, settings: Settings, environment: Mapping[str, str] = os.environ
 ) -> Recording:
     """Runs a program with the agent in it and writes what the agent sees to `path`.
 
     Args:
         command: The program and its arguments.
         path: The trace; overwritten. Removed again if the program never called ggml.
-        detail: thread, op or graph; None: as the environment or the agent has it.
+        settings: What is to be recorded, and how large the trace may grow.
         environment: The program's environment, without the agent.
 
     Raises:
@@ -52,7 +54,7 @@ def record(
     program = find_program(command[0], environment)
     _spare_other_files(path)
     token = secrets.token_hex(8)
-    watched = agent_environment(environment, token, detail)
+    watched = agent_environment(environment, token)
     try:
         folder = native.segments_folder()
         native.segments_sweep(folder)
@@ -74,7 +76,7 @@ def record(
             child.send_signal(number)
 
     try:
-        with signals_passed_on(send):
+        with handed_over(settings, folder, token), signals_passed_on(send):
             child = start(program, command, watched)
             for number in early:
                 child.send_signal(number)
