@@ -77,7 +77,7 @@ def _names(flag: str, variable: str, help: str, *, metavar: str, example: str) -
         flag,
         variable,
         help,
-        expected="names with commas between them, or an array of names, of less than 1024 characters together",
+        expected="names with commas between them (an array in a file), 1023 bytes at most",
         parse=values.names,
         metavar=metavar,
         example=example,
