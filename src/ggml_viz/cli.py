@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args.loaded = load(args)
         args.settings = args.loaded.settings
-        log.set_up(args.settings.logging, args.loaded.warnings)
+        log.set_up(args.settings.logging, args.loaded.warnings, args.loaded.file)
         status: int = args.module.run(args)
         sys.stdout.flush()
         return status

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from ggml_viz.errors import UserError, printable
 from ggml_viz.settings.model import Logging
@@ -21,12 +22,13 @@ _AGENT_LEVELS = (logging.INFO, logging.INFO, logging.WARNING)
 _PRINTED = "printed"
 
 
-def set_up(settings: Logging, warnings: Iterable[str] = ()) -> None:
+def set_up(settings: Logging, warnings: Iterable[str] = (), file: Path | None = None) -> None:
     """Sends messages where the settings say; what was set up before is undone.
 
     Args:
         settings: What goes where.
         warnings: What there was to say before that was known.
+        file: The file of settings that was read.
 
     Raises:
         UserError: With exit status 2 if the log file cannot be written.
@@ -45,13 +47,15 @@ def set_up(settings: Logging, warnings: Iterable[str] = ()) -> None:
     _LOGGER.addHandler(terminal)
     if settings.file:
         try:
-            file = logging.FileHandler(settings.file, encoding="utf-8")
+            handler = logging.FileHandler(settings.file, encoding="utf-8")
         except OSError as error:
             message = f"the log cannot be written: {settings.file}: {error.strerror}"
             raise UserError(message, exit_status=2) from None
         form = logging.Formatter("%(asctime)s.%(msecs)03d %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
-        file.setFormatter(form)
-        _LOGGER.addHandler(file)
+        handler.setFormatter(form)
+        _LOGGER.addHandler(handler)
+    if file:
+        _LOGGER.info("settings from %s", file)
     for warning in warnings:
         _LOGGER.warning("%s", warning)
 

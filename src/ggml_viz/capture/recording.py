@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import subprocess
@@ -10,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggml_viz import native
-from ggml_viz.capture.handover import handed_over
+from ggml_viz.capture.handover import capture_lines, handed_over
 from ggml_viz.capture.inspect import find_program
 from ggml_viz.capture.launch import agent_environment, signals_passed_on, start
 from ggml_viz.errors import UserError
 from ggml_viz.settings.model import Settings
+
+_LOG = logging.getLogger(__name__)
 
 # How long a forwarded signal may have to wait: Python handles signals between two calls of the recorder.
 _TURN_MS = 100
@@ -65,6 +68,9 @@ def record(
     except OSError as error:
         raise UserError(f"the trace cannot be written: {path}: {error.strerror}", exit_status=125) from None
 
+    _LOG.info("recording into %s", path)
+    _LOG.debug("segments are %s/%s.*; the agent is told: %s", folder, token, capture_lines(settings).split())
+
     status = None
     child: subprocess.Popen[bytes] | None = None
     early: list[int] = []  # signals that came before there was a program to send them to
@@ -86,6 +92,13 @@ def record(
         if status is None:  # the program could not be started
             recorder.close()
             _remove(path)
+    _LOG.info(
+        "recorded %d records of %d processes, %d lost, %d bytes",
+        status.records,
+        status.processes,
+        status.lost,
+        status.bytes,
+    )
     if status.processes == 0:
         _remove(path)
     return Recording(path if status.processes else None, status, child.returncode)
