@@ -31,6 +31,8 @@ SHARED_FOLDERS = ("platform", "ring", "trace")
 FLAGS = (
     *("-std=c11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden"),
     *("-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-Wl,--as-needed", "-Wl,-z,now", "-Wl,-z,defs"),
+    # What the agent refers to by a hooked name is its own function, also where it is not first in the order.
+    "-Wl,-Bsymbolic",
 )
 # Own libraries in the glibc that we link against, part of libc in later ones.
 LIBRARIES = ("-ldl", "-lpthread", "-lrt")

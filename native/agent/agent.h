@@ -101,6 +101,15 @@ static inline bool gv_on(void) {
     return GV_LIKELY(state == GV_ON) || (state == GV_UNBORN && gv_on_slow());
 }
 
+/* The agent was brought into a running process, and not preloaded; its segments are named by this token. */
+extern bool gv_attached;
+extern char gv_attach_token[16];
+/* Starts the thread that looks after an attached process, in each process once. */
+void gv_attach_attend(void);
+
+/* Starts a thread on which no signal of the program is handled. */
+bool gv_start_thread(void *(*function)(void *));
+
 /* False where the user has switched the agent off. */
 bool gv_wanted(void);
 /* The process ends, or becomes another program: what is still in the rings is written where nobody outside does
@@ -108,6 +117,9 @@ bool gv_wanted(void);
 void gv_finish(void);
 /* Starts anew in a child that was made past pthread_atfork. */
 void gv_check_fork(void);
+
+/* A recorder has begun anew, with settings of its own: takes them over before the next run. Cheap if none has. */
+void gv_check_recording(void);
 
 /* Set while the agent itself calls ggml, so that its hooks let those calls pass. */
 extern __thread bool gv_inside __attribute__((tls_model("initial-exec")));
@@ -148,6 +160,13 @@ void gv_node_flush(uint32_t run);
 /* True if the thread is in a node, so that the barrier is to be timed with enter and leave. */
 struct gv_thread *gv_barrier_enter(void);
 void gv_barrier_leave(struct gv_thread *thread);
+/* The kernel of this thread's node has returned. Where barriers are inlined and so never seen, this is the end of its
+ * work, and what is left until the next node begins its wait. */
+void gv_node_worked(void);
+/* Set when a node of several threads had no barrier. */
+extern _Atomic bool gv_barriers_unseen;
+/* In place of a kernel: calls it, then gv_node_worked. */
+void gv_kernel(void *a, void *b, void *c, void *d, void *e, void (*original)(void *, void *, void *, void *, void *));
 /* Forgets the node in progress: the thread gives its ring back, or is a fork's. */
 void gv_node_leave(void);
 /* Picoseconds to record one node on one thread, measured here and now. */
@@ -262,6 +281,8 @@ uint64_t gv_tensor_bytes(const struct gv_image *image, const void *tensor);
 /* --- backends.c: other backends, through their interface pointers --- */
 
 void gv_backend_watch(const struct gv_image *image, void *backend);
+/* The same for all of a scheduler that was made before the agent came; cheap if it is known. */
+void gv_backends_watch_sched(const struct gv_image *image, void *sched);
 
 /* --- reading fields at probed places --- */
 

@@ -86,3 +86,23 @@ void gv_backend_watch(const struct gv_image *image, void *backend) {
     }
     pthread_mutex_unlock(&lock);
 }
+
+void gv_backends_watch_sched(const struct gv_image *image, void *sched) {
+    enum { SCHEDS = 64 };
+    static void *_Atomic known[SCHEDS];
+    static _Atomic uint32_t next;
+    for (uint32_t i = 0; i < SCHEDS; i++) {
+        if (atomic_load_explicit(&known[i], memory_order_relaxed) == sched) {
+            return;
+        }
+    }
+    const struct gv_runtime *r = gv_image_runtime(image);
+    if (!r || !GV_HAS(r, ggml_backend_sched_get_n_backends) || !GV_HAS(r, ggml_backend_sched_get_backend)) {
+        return;
+    }
+    atomic_store_explicit(&known[atomic_fetch_add(&next, 1) % SCHEDS], sched, memory_order_relaxed);
+    int count = GV_CALL(r, ggml_backend_sched_get_n_backends, int (*)(void *))(sched);
+    for (int i = 0; i < count; i++) {
+        gv_backend_watch(image, GV_CALL(r, ggml_backend_sched_get_backend, void *(*)(void *, int))(sched, i));
+    }
+}

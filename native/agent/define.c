@@ -155,7 +155,8 @@ void gv_define_process(uint32_t detail) {
     gv_bytes_varint(&body, s->put_cost_ps);
     gv_bytes_varint(&body, gv_cpus());
     gv_bytes_string(&body, GV_AGENT_VERSION, strlen(GV_AGENT_VERSION));
-    gv_bytes_string(&body, "preload", strlen("preload"));
+    const char *method = gv_attached ? "attach" : "preload";
+    gv_bytes_string(&body, method, strlen(method));
     gv_bytes_string(&body, executable, executable_length);
     gv_bytes_string(&body, command, command_length);
     gv_define(GV_DEF_PROCESS, &body);

@@ -14,6 +14,9 @@ static inline int compute(const struct gv_image *image, compute_fn original, voi
     if (gv_inside || !gv_on()) {
         return original(first, second);
     }
+    if (scheduler && gv_attached) {
+        gv_backends_watch_sched(image, first);
+    }
     struct gv_call call = gv_call_begin(image, graph, backend, scheduler, frame);
     int status;
     GV_THROUGH(original, status = original(first, second));
@@ -61,7 +64,11 @@ HOOK bool ggml_cpu_extra_compute_forward(const int *params, void *node) {
         gv_node_begin(params, node, 0);
     }
     forward_fn original = ORIGINAL(image, ggml_cpu_extra_compute_forward, forward_fn);
-    return original ? original(params, node) : false;
+    bool done = original ? original(params, node) : false;
+    if (done) {
+        gv_node_worked();
+    }
+    return done;
 }
 
 HOOK void ggml_compute_forward_rms_norm_mul_fused(const int *params, void *norm, void *product) {
@@ -72,6 +79,7 @@ HOOK void ggml_compute_forward_rms_norm_mul_fused(const int *params, void *norm,
     fused_fn original = ORIGINAL(image, ggml_compute_forward_rms_norm_mul_fused, fused_fn);
     if (original) {
         original(params, norm, product);
+        gv_node_worked();
     }
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/objects.h"
 #include "platform/clock.h"
 #include "platform/platform.h"
 #include "trace/drain.h"
@@ -33,6 +34,8 @@ __thread bool gv_inside __attribute__((tls_model("initial-exec")));
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static char segment_path[4096];
 static bool recorder_outside;
+static _Atomic uint32_t known_recording; /* of the segment's `recording` */
+static bool start_stopped;               /* a fork's: its parent was not being recorded */
 static struct {
     struct gv_writer writer;
     struct gv_drain *drain;
@@ -156,7 +159,7 @@ static bool open_segment(const char *token) {
             gv_segment->start_wall_ns = now[2];
             gv_segment->put_cost_ps = gv_measure_put_cost();
             uint32_t detail = wanted_detail();
-            atomic_store(&gv_segment->control, detail);
+            atomic_store(&gv_segment->control, detail | (start_stopped ? GV_CONTROL_STOPPED : 0));
             gv_define_process(detail);
             atomic_store_explicit(&gv_segment->ready, 1, memory_order_release);
             if (rename(hidden, segment_path) == 0) {
@@ -166,6 +169,19 @@ static bool open_segment(const char *token) {
         drop_segment(hidden);
     }
     return false;
+}
+
+bool gv_start_thread(void *(*function)(void *)) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    bool good = pthread_create(&thread, NULL, function, NULL) == 0;
+    if (good) {
+        pthread_detach(thread);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return good;
 }
 
 /* --- the agent's own recorder --- */
@@ -208,15 +224,7 @@ static void start_drainer(void) {
         return;
     }
     drainer.running = true;
-    /* No signal of the program may be handled on our thread. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, drain_loop, NULL) == 0) {
-        pthread_detach(thread);
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    gv_start_thread(drain_loop);
 }
 
 /* A write beyond a file size limit has left a signal for this thread, which is not the program's business. */
@@ -272,12 +280,15 @@ static void after_fork_in_child(void) {
     }
     atomic_store(&gv_state, GV_UNBORN);
     /* The segment is the parent's: the child must neither write to it nor hold its lock. */
+    atomic_store(&known_recording, 0);
     if (gv_segment) {
+        start_stopped = atomic_load(&gv_segment->control) & GV_CONTROL_STOPPED;
         gv_unmap(gv_segment, gv_segment->size);
     }
     gv_close(gv_segment_fd);
     gv_segment = NULL;
     gv_segment_fd = -1;
+    gv_objects_after_fork();
     gv_resolve_after_fork();
     gv_define_after_fork();
     gv_buffers_after_fork();
@@ -294,9 +305,36 @@ void gv_check_fork(void) {
     }
 }
 
+/* What a trace has to know of this recording, and not of the process. */
+static void define_recording(uint32_t detail) {
+    pthread_mutex_lock(&gv_define_lock);
+    gv_define_process(detail);
+    gv_objects_define();
+    pthread_mutex_unlock(&gv_define_lock);
+}
+
+void gv_check_recording(void) {
+    if (GV_LIKELY(atomic_load_explicit(&gv_segment->recording, memory_order_acquire) ==
+                  atomic_load_explicit(&known_recording, memory_order_relaxed))) {
+        return;
+    }
+    pthread_mutex_lock(&start_lock);
+    uint32_t recording = atomic_load_explicit(&gv_segment->recording, memory_order_acquire);
+    if (recording != atomic_load_explicit(&known_recording, memory_order_relaxed)) {
+        uint32_t detail = wanted_detail();
+        define_recording(detail);
+        uint32_t control = atomic_load(&gv_segment->control);
+        while (!atomic_compare_exchange_weak(&gv_segment->control, &control,
+                                             (control & ~GV_CONTROL_DETAIL_MASK) | detail)) {
+        }
+        atomic_store_explicit(&known_recording, recording, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&start_lock);
+}
+
 static void start(void) {
     static bool registered;
-    const char *token = getenv("GGML_VIZ_RUN"), *output = getenv("GGML_VIZ_OUTPUT");
+    const char *token = gv_attached ? gv_attach_token : getenv("GGML_VIZ_RUN"), *output = getenv("GGML_VIZ_OUTPUT");
     const char *limit = getenv("GGML_VIZ_MAX_EVENTS");
     bool own = !token && output && output[0];
     recorder_outside = token != NULL;
@@ -310,9 +348,16 @@ static void start(void) {
         registered = true;
         pthread_atfork(NULL, NULL, after_fork_in_child);
     }
+    gv_objects_take_in(gv_attached);
+    gv_objects_define();
+    if (gv_attached) {
+        gv_define_note(GV_NOTE_NOT_SEEN, "what was allocated and computed before the agent came: buffers are listed as "
+                                         "far as the tensors seen since lie in them");
+    }
     if (own) {
         start_drainer();
     }
+    gv_attach_attend();
     atomic_store_explicit(&gv_state, GV_ON, memory_order_release);
 }
 

@@ -10,6 +10,8 @@
 #include "ring/reader.h"
 #include "ring/ring.h"
 
+_Atomic bool gv_barriers_unseen;
+
 GV_THREAD_LOCAL struct gv_thread *in_node; /* set while a node is in progress on this thread */
 
 #define LOAD(field) atomic_load_explicit(&(field), memory_order_relaxed)
@@ -68,16 +70,25 @@ static bool find_run(struct gv_thread *thread, const struct ggml_tensor *node) {
     return false;
 }
 
+/* Whether the node in the ring's header has met a barrier and left it. */
+static bool is_closed(const struct gv_ring *ring) {
+    uint64_t barrier_in = LOAD(ring->current.barrier_in);
+    return barrier_in && LOAD(ring->current.barrier_out) >= barrier_in;
+}
+
 static void begin(struct gv_thread *thread, uint32_t worker, uint32_t threads, uint32_t fused) {
     struct gv_ring *ring = thread->ring;
     uint64_t start = 0;
     if (LOAD(ring->current.node) != GV_NO_NODE) {
-        uint64_t now = LOAD(ring->current.barrier_in) ? 0 : gv_ticks();
+        uint64_t now = is_closed(ring) ? 0 : gv_ticks();
         struct gv_record previous = current_record(ring, now);
         gv_put(thread, &previous);
         if (LOAD(ring->current.run) == thread->run) {
             /* The barrier that let the previous node go is what let this one begin. */
-            start = LOAD(ring->current.barrier_in) ? LOAD(ring->current.barrier_out) : now;
+            start = now ? now : LOAD(ring->current.barrier_out);
+            if (GV_UNLIKELY(!LOAD(ring->current.barrier_in) && threads > 1)) {
+                atomic_store_explicit(&gv_barriers_unseen, true, memory_order_relaxed);
+            }
         }
 #ifndef __SANITIZE_THREAD__
         atomic_thread_fence(memory_order_release); /* a reader that sees what follows sees the new head */
@@ -139,7 +150,10 @@ struct gv_thread *gv_barrier_enter(void) {
     }
     struct gv_ring *ring = thread->ring;
     uint64_t previous_in = LOAD(ring->current.barrier_in), now = gv_ticks();
-    if (previous_in) {
+    if (GV_UNLIKELY(previous_in > LOAD(ring->current.barrier_out))) {
+        /* A barrier after the kernel's end: they are seen after all. */
+        atomic_store_explicit(&gv_barriers_unseen, false, memory_order_relaxed);
+    } else if (previous_in) {
         STORE(ring->current.inner, LOAD(ring->current.inner) + LOAD(ring->current.barrier_out) - previous_in);
     }
     STORE(ring->current.barrier_in, now);
@@ -154,6 +168,20 @@ struct gv_thread *gv_barrier_enter(void) {
 void gv_barrier_leave(struct gv_thread *thread) {
     STORE(thread->ring->current.barrier_out, gv_ticks());
     in_node = thread;
+}
+
+void gv_node_worked(void) {
+    struct gv_thread *thread = in_node;
+    if (GV_LIKELY(!atomic_load_explicit(&gv_barriers_unseen, memory_order_relaxed)) || !thread) {
+        return;
+    }
+    gv_barrier_enter();
+    in_node = thread;
+}
+
+void gv_kernel(void *a, void *b, void *c, void *d, void *e, void (*original)(void *, void *, void *, void *, void *)) {
+    original(a, b, c, d, e);
+    gv_node_worked();
 }
 
 void gv_node_leave(void) {

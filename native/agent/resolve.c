@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/objects.h"
 
 #define IMAGES 128u
 #define RUNTIMES 16u
@@ -57,10 +58,25 @@ static inline bool is_ours(const void *address) {
     return (const char *)address >= __ehdr_start && (const char *)address < _end;
 }
 
+/* Looks `name` up as the dynamic linker does for the object behind `handle` (NULL: the program itself): first what
+ * all objects share, then the object and what it depends on. */
+static void *look_up(void *handle, const char *name) {
+    void *address = dlsym(RTLD_DEFAULT, name);
+    if (is_ours(address)) {
+        /* This library defines the hooked names itself, and is skipped; what it was attached to shares nothing with it
+         * that comes later. */
+        address = gv_attached ? NULL : dlsym(RTLD_NEXT, name);
+    }
+    if (!address && handle) {
+        address = dlsym(handle, name);
+    }
+    return is_ours(address) ? NULL : address;
+}
+
 static int (*next_dlclose(void))(void *) {
     static int (*original)(void *);
     if (!original) {
-        *(void **)&original = dlsym(RTLD_NEXT, "dlclose");
+        *(void **)&original = look_up(NULL, "dlclose");
     }
     return original;
 }
@@ -69,20 +85,6 @@ static void close_handle(void *handle) {
     if (handle && next_dlclose()) {
         next_dlclose()(handle);
     }
-}
-
-/* Looks `name` up as the dynamic linker does for the object behind `handle` (NULL: the program itself): first what
- * all objects share, then the object and what it depends on. */
-static void *look_up(void *handle, const char *name, bool hooked) {
-    void *address = hooked ? NULL : dlsym(RTLD_DEFAULT, name);
-    if (!address || is_ours(address)) {
-        /* This library defines the hooked names itself, and is skipped. */
-        address = dlsym(RTLD_NEXT, name);
-    }
-    if (!address && handle) {
-        address = dlsym(handle, name);
-    }
-    return is_ours(address) ? NULL : address;
 }
 
 struct search {
@@ -103,7 +105,7 @@ static int search_object(struct dl_phdr_info *info, size_t size, void *context) 
 void *gv_original_anywhere(enum gv_hook hook) {
     struct search search = {.name = hook_names[hook]};
     dl_iterate_phdr(search_object, &search);
-    return search.address;
+    return search.address ? search.address : gv_statics_anywhere(hook);
 }
 
 /* A handle of the object that contains `address`; NULL for the program itself. */
@@ -124,22 +126,39 @@ static void resolve(struct gv_image *image, const void *address, uint32_t genera
     image->size = extent.high - extent.low;
     image->generation = generation;
     image->address = address;
+    const struct gv_statics *own = gv_statics_at(image->low);
     void *handle = handle_of(address);
     for (int i = 0; i < GV_HOOK_COUNT; i++) {
-        image->originals[i] = look_up(handle, hook_names[i], true);
+        image->originals[i] = look_up(handle, hook_names[i]);
+        /* A direct call has no choice. */
+        if (own && own->hooks[i] && (own->patched[i] || !image->originals[i])) {
+            image->originals[i] = own->hooks[i];
+        }
     }
     close_handle(handle);
 }
 
 static struct gv_runtime no_runtime;
 
+/* All from one copy of ggml: the image's own, else what the dynamic linker has, else what another has for itself. */
+static void find_apis(const struct gv_image *image, void *apis[GV_API_COUNT]) {
+    const struct gv_statics *statics = gv_statics_at(image->low);
+    if (!statics || !statics->apis[GV_API_ggml_init]) {
+        void *handle = handle_of(image->address);
+        for (int i = 0; i < GV_API_COUNT; i++) {
+            apis[i] = look_up(handle, api_names[i]);
+        }
+        close_handle(handle);
+        statics = apis[GV_API_ggml_init] ? NULL : gv_statics_with(GV_API_ggml_init);
+    }
+    if (statics) {
+        memcpy(apis, statics->apis, sizeof statics->apis);
+    }
+}
+
 static struct gv_runtime *find_runtime(const struct gv_image *image) {
     struct gv_runtime probed = {.generation = image->generation};
-    void *handle = handle_of(image->address);
-    for (int i = 0; i < GV_API_COUNT; i++) {
-        probed.apis[i] = look_up(handle, api_names[i], false);
-    }
-    close_handle(handle);
+    find_apis(image, probed.apis);
     Dl_info base = {0};
     if (!probed.apis[GV_API_ggml_init] || !dladdr(probed.apis[GV_API_ggml_init], &base)) {
         return &no_runtime;

@@ -57,6 +57,7 @@ static void begin_run(const struct gv_image *image, const struct ggml_cgraph *gr
     caller.placement = 0;
     uint32_t control = atomic_load_explicit(&gv_segment->control, memory_order_relaxed);
     if (!(control & (GV_CONTROL_PAUSED | GV_CONTROL_STOPPED))) {
+        gv_check_recording();
         caller.start = gv_ticks();
         claim_run();
     }
@@ -130,9 +131,23 @@ static void end_split(int status) {
     caller.threads = threads > caller.threads ? (uint16_t)threads : caller.threads;
 }
 
+/* Once for each process: figures that are inferred are to be known as such. */
+static void note_unseen_barriers(void) {
+    static _Atomic uint32_t noted_by;
+    uint32_t pid = gv_segment->pid;
+    if (atomic_load_explicit(&gv_barriers_unseen, memory_order_relaxed) && atomic_exchange(&noted_by, pid) != pid) {
+        pthread_mutex_lock(&gv_define_lock);
+        gv_define_note(GV_NOTE_NOT_SEEN,
+                       "barriers between nodes: this build has them inlined, so the wait at the end of "
+                       "a node is inferred from the gap between its kernel and the next node");
+        pthread_mutex_unlock(&gv_define_lock);
+    }
+}
+
 static void end_run(int status) {
     struct gv_run *run = caller.run;
     know_graph();
+    note_unseen_barriers();
     uint64_t duration = gv_ticks() - caller.start;
     uint8_t shift = gv_duration_shift(duration);
     struct gv_record record = {

@@ -6,13 +6,12 @@
  *
  *   detail=graph|op|thread
  *   max_events=N          at most N records
- *   ops=A,B               only nodes of these ops, as ggml describes them (MUL_MAT); graph runs are recorded all the same
- *   backends=A,B          only splits on, and nodes of, these backends (CPU)
- *   nodes=P,Q             only nodes whose name matches one of these patterns (* and ?)
- *   tokens=N-M            only runs that work on generated token N to M, counted from 1; either may be missing
- *   start_paused=1        record nothing until a viewer resumes
- *   per_node_sync=1       time each node by itself through the scheduler's callback; distorts
- *   children=0            do not follow into the programs that this one starts
+ *   ops=A,B               only nodes of these ops, as ggml describes them (MUL_MAT); graph runs are recorded all the
+ * same backends=A,B          only splits on, and nodes of, these backends (CPU) nodes=P,Q             only nodes whose
+ * name matches one of these patterns (* and ?) tokens=N-M            only runs that work on generated token N to M,
+ * counted from 1; either may be missing start_paused=1        record nothing until a viewer resumes per_node_sync=1
+ * time each node by itself through the scheduler's callback; distorts children=0            do not follow into the
+ * programs that this one starts
  */
 #ifndef GV_SETTINGS_H
 #define GV_SETTINGS_H

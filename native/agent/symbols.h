@@ -59,6 +59,8 @@
     X(ggml_backend_graph_compute_async)                                                                                \
     X(ggml_backend_tensor_copy_async)                                                                                  \
     X(ggml_backend_event_new)                                                                                          \
+    X(ggml_backend_sched_get_n_backends)                                                                               \
+    X(ggml_backend_sched_get_backend)                                                                                  \
     X(ggml_backend_buffer_free)                                                                                        \
     X(ggml_backend_alloc_ctx_tensors_from_buft)                                                                        \
     X(ggml_backend_buffer_name)                                                                                        \

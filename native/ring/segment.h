@@ -138,7 +138,8 @@ _Static_assert(sizeof(struct gv_active_run) == 64, "one cache line");
 
 /* What one whole second saw, for a viewer that only wants to know what happens now. Second number s of the monotonic
  * clock is counted in entry s % GV_SECONDS; an entry that says another second counts nothing. Counted when a run ends;
- * two callers that end runs at the very turn of a second may count one of them wrongly: it is a display, not a record. */
+ * two callers that end runs at the very turn of a second may count one of them wrongly: it is a display, not a record.
+ */
 struct gv_second {
     _Atomic uint64_t second;
     _Atomic uint32_t runs[GV_PHASE_COUNT];
@@ -168,7 +169,7 @@ struct gv_segment {
     _Atomic uint64_t records_dropped;     /* records that found no ring to claim */
     _Atomic uint64_t records_skipped;     /* records left out on request: event limit, filters */
     _Atomic uint32_t recorder;            /* process that drains the segment into a trace; 0: nobody does */
-    uint32_t reserved;
+    _Atomic uint32_t recording;           /* rises when a recorder begins anew, after it has left new settings */
     struct gv_second seconds[GV_SECONDS];
     uint64_t padding[2];
     struct gv_active_run active[GV_ACTIVE_RUNS];

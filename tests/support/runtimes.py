@@ -161,24 +161,34 @@ def ggml_headers() -> Path:
 
 def llama_cpp(target: str = "llama-simple") -> Path:
     """A program of llama.cpp, built with shared libraries, for example `llama-simple` or `llama-bench`."""
+    return _built(target, "build", {"BUILD_SHARED_LIBS": "ON"})
+
+
+def llama_cpp_static(target: str = "llama-simple", *, openmp: bool) -> Path:
+    """The same with all of llama.cpp and ggml linked into the program, symbols kept."""
+    options = {"BUILD_SHARED_LIBS": "OFF", "GGML_OPENMP": "ON" if openmp else "OFF"}
+    return _built(target, "static-openmp" if openmp else "static", options)
+
+
+def _built(target: str, name: str, more: Mapping[str, str]) -> Path:
     source = llama_cpp_source()
-    build = source.with_name(f"{source.name}-build")
+    build = source.with_name(f"{source.name}-{name}")
 
     def make(_folder: Path) -> None:
         # One build folder for all targets: what they share is compiled once.
         options = {
             "CMAKE_BUILD_TYPE": "Release",
-            "BUILD_SHARED_LIBS": "ON",
             "LLAMA_BUILD_TESTS": "OFF",
             "LLAMA_BUILD_UI": "OFF",
             "LLAMA_USE_PREBUILT_UI": "OFF",
             "LLAMA_OPENSSL": "OFF",
+            **more,
         }
         if not (build / "build.ninja").exists():
             call("cmake", "-S", source, "-B", build, "-G", "Ninja", *(f"-D{k}={v}" for k, v in options.items()))
         call("cmake", "--build", build, "--target", target)
 
-    once(f"{source.name}-{target}", make)
+    once(f"{source.name}-{target}" if name == "build" else f"{source.name}-{name}-{target}", make)
     return build / "bin" / target
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -40,7 +41,7 @@ def handed_over(settings: Settings, folder: Path, token: str) -> Iterator[Path]:
         UserError: With exit status 125 if the file cannot be written.
     """
     path = folder / f"{token}.settings"
-    hidden = folder / f".{path.name}"
+    hidden = folder / f".{token}.{secrets.token_hex(4)}.settings"
     with ExitStack() as stack:
         try:
             fd = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)

@@ -44,13 +44,15 @@ class GgmlObject:
 
     Attributes:
         path: The file.
-        graphs: Its graph runs go through the dynamic linker, where the agent can see them.
-        nodes: So do the nodes that its CPU backend computes.
+        graphs: Its graph runs can be seen.
+        nodes: So can the nodes that its CPU backend computes.
+        built_in: ggml is linked into it; otherwise it calls ggml through the dynamic linker.
     """
 
     path: Path
     graphs: bool
     nodes: bool
+    built_in: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ def inspect_program(path: Path, environment: Mapping[str, str] = os.environ) -> 
     if obstacle:
         return Program(path, script, obstacle, (), ())
     ggml, missing = _linked_ggml(path, elf, environment)
-    return Program(path, script, None if ggml else _built_in_ggml(path), ggml, missing)
+    if not ggml:
+        ggml, obstacle = _built_in_ggml(path)
+    return Program(path, script, obstacle, ggml, missing)
 
 
 def _interpreter(path: Path, environment: Mapping[str, str]) -> Path | None:
@@ -237,17 +241,23 @@ def _library_folders(environment: Mapping[str, str]) -> list[str]:
     return folders
 
 
-def _built_in_ggml(path: Path) -> Obstacle | None:
-    """Finds ggml that was linked into the program itself, where no call goes through the dynamic linker."""
+def _built_in_ggml(path: Path) -> tuple[tuple[GgmlObject, ...], Obstacle | None]:
+    """Finds ggml that was linked into the program itself, where no call goes through the dynamic linker.
+
+    The agent then goes by the symbol table, if stripping has left one.
+    """
     try:
         symbols = defined_symbols(path, "ggml_")
     except (OSError, ElfError):
         symbols = set()
+    if not GRAPH_CALLS.isdisjoint(symbols):
+        return (GgmlObject(path, True, NODE_CALL in symbols, built_in=True),), None
     if not symbols and not _contains(path, _GGML_TEXT):
-        return None
-    return Obstacle(
-        f"ggml is linked into {path} itself{'' if symbols else ', without symbols'}: its calls cannot be seen.",
-        "Use a build with shared libraries (llama.cpp: cmake -DBUILD_SHARED_LIBS=ON).",
+        return (), None
+    return (), Obstacle(
+        f"ggml is linked into {path} itself, without symbols: its calls cannot be seen, only that OpenMP's barriers are"
+        " waited at.",
+        "Use a build that is not stripped, or one with shared libraries (llama.cpp: cmake -DBUILD_SHARED_LIBS=ON).",
     )
 
 

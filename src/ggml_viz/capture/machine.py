@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggml_viz import native
+from ggml_viz.capture.inject import attach_obstacle
 from ggml_viz.capture.launch import preload_path
 from ggml_viz.errors import UserError
 
@@ -32,6 +33,7 @@ class Machine:
         folder_size_bytes: Size of its file system.
         problems: What keeps programs from being captured here, or might; empty: nothing.
         usable: Programs can be captured.
+        attach_obstacle: What keeps running programs from being attached to; None: nothing that can be told.
     """
 
     system: str
@@ -45,6 +47,7 @@ class Machine:
     folder_size_bytes: int
     problems: tuple[str, ...]
     usable: bool
+    attach_obstacle: str | None
 
 
 def inspect_machine() -> Machine:
@@ -84,4 +87,5 @@ def inspect_machine() -> Machine:
         folder_size_bytes=size,
         problems=tuple(problems),
         usable=usable,
+        attach_obstacle=attach_obstacle(),
     )

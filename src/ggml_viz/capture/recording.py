@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggml_viz import native
+from ggml_viz.capture.files import remove_trace, spare_other_files
 from ggml_viz.capture.handover import capture_lines, handed_over
 from ggml_viz.capture.inspect import find_program
 from ggml_viz.capture.launch import agent_environment, signals_passed_on, start
@@ -55,7 +56,7 @@ def record(
         UserError: The program cannot be started (exit status 126, 127), or the trace not be written (125).
     """
     program = find_program(command[0], environment)
-    _spare_other_files(path)
+    spare_other_files(path)
     token = secrets.token_hex(8)
     watched = agent_environment(environment, token)
     try:
@@ -91,7 +92,7 @@ def record(
     finally:
         if status is None:  # the program could not be started
             recorder.close()
-            _remove(path)
+            remove_trace(path)
     _LOG.info(
         "recorded %d records of %d processes, %d lost, %d bytes",
         status.records,
@@ -100,26 +101,8 @@ def record(
         status.bytes,
     )
     if status.processes == 0:
-        _remove(path)
+        remove_trace(path)
     return Recording(path if status.processes else None, status, child.returncode)
-
-
-def _spare_other_files(path: Path) -> None:
-    """Refuses to write over what is no trace: `-o model.gguf` was meant otherwise."""
-    if not path.is_file():  # new, or a device
-        return
-    try:
-        with path.open("rb") as file:
-            begin = file.read(7)
-    except OSError:
-        return  # the recorder will say why it cannot be written either
-    if begin and begin != b"GGMLVIZ":
-        raise UserError(f"{path} exists and is not a trace", "Choose another file with -o.", exit_status=125)
-
-
-def _remove(path: Path) -> None:
-    if path.is_file():  # and not, say, /dev/null
-        path.unlink()
 
 
 def _drain_until_exit(recorder: native.Recorder, child: subprocess.Popen[bytes]) -> None:

@@ -15,6 +15,7 @@ from ggml_viz.capture.inspect import find_program, inspect_program
 from ggml_viz.capture.launch import die_of
 from ggml_viz.capture.recording import Recording, record
 from ggml_viz.errors import UserError, print_error
+from ggml_viz.native import RecorderStatus
 from ggml_viz.settings import Settings, add_capture_arguments, add_output_arguments, add_ui_arguments
 
 NAME = "run"
@@ -85,23 +86,31 @@ def describe(recording: Recording, command: list[str], settings: Settings) -> No
         reason, hint = _why_nothing(recording, command)
         print_error(f"nothing was recorded: {reason}", hint)
         return
+    note = f"{status.alive} of the recorded processes ran on when {command[0]} ended; recording stopped there."
+    print_recorded(recording.path, status, settings, note if status.alive else None)
+
+
+def print_recorded(path: Path, status: RecorderStatus, settings: Settings, note: str | None = None) -> None:
+    """Prints on stderr the report of a trace that was just made.
+
+    Args:
+        path: The trace.
+        status: How its recording ended.
+        settings: Whether a report is wanted, and how it is to look.
+        note: What else is to be known, for below the report.
+    """
     if status.error:
-        print_error(
-            f"the trace ends early: {os.strerror(status.error)}",
-            f"{recording.path} can be read up to there.",
-        )
-    if not settings.output.report or not recording.path.is_file():  # `-o /dev/stdout`: it cannot be read again
+        print_error(f"the trace ends early: {os.strerror(status.error)}", f"{path} can be read up to there.")
+    if not settings.output.report or not path.is_file():  # `-o /dev/stdout`: it cannot be read again
         return
     from ggml_viz.analysis.summary import summarize
     from ggml_viz.model.trace import Trace
     from ggml_viz.terminal.report import print_report
 
-    print_report(summarize(Trace.open(recording.path)), sys.stderr, settings.ui)
-    if status.alive:
-        print_error(
-            f"{status.alive} of the recorded processes ran on when {command[0]} ended; recording stopped there."
-        )
-    print(f"\n{status.bytes / 1e6:.1f} MB · ggml-viz report {shlex.quote(str(recording.path))}", file=sys.stderr)
+    print_report(summarize(Trace.open(path)), sys.stderr, settings.ui)
+    if note:
+        print_error(note)
+    print(f"\n{status.bytes / 1e6:.1f} MB · ggml-viz report {shlex.quote(str(path))}", file=sys.stderr)
 
 
 def _why_nothing(recording: Recording, command: list[str]) -> tuple[str, str | None]:

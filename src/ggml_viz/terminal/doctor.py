@@ -19,6 +19,7 @@ def print_doctor(machine: Machine, program: Program | None, command: Sequence[st
         ("agent", str(machine.agent or "missing")),
         ("clock", _CLOCKS.get(machine.clock or "", "unknown")),
         ("memory", _memory(machine)),
+        ("attach", machine.attach_obstacle or "running programs of this user can be attached to"),
     ]
     for name, text in rows:
         _row(file, name, text)
@@ -40,6 +41,7 @@ def _print_program(program: Program, command: Sequence[str], file: TextIO) -> No
     for number, part in enumerate(program.ggml):
         seen = [what for what, there in (("graph runs", part.graphs), ("nodes", part.nodes)) if there]
         what = " and ".join(seen) + " can be seen" if seen else "uses ggml"
+        what += ", by its symbol table" if part.built_in else ""
         # What lies beside the program is known by its name.
         where = part.path.name if part.path.parent == program.path.parent else part.path
         _row(file, "" if number else "ggml", f"{where} · {what}")

@@ -169,7 +169,10 @@ class Definitions:
             number = body.varint()
             self.buffers_freed[number] = body.varint()
         elif kind == _PROCESS:
+            # Defined again when a later recording of the process began: what was said of the one before is past, what
+            # cannot be seen of the process stays so.
             self.info = _process(body)
+            self.notes = [note for note in self.notes if note.level == NOTE_NOT_SEEN]
         elif kind == _NOTE:
             level = body.varint()
             self.notes.append(Note(level, body.string()))

@@ -1,0 +1,145 @@
+"""Records a program that is running already, for a while or to its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from ggml_viz import native
+from ggml_viz.capture.files import remove_trace, spare_other_files
+from ggml_viz.capture.handover import handed_over
+from ggml_viz.capture.inject import inject_agent
+from ggml_viz.capture.target import Target, find_target
+from ggml_viz.errors import UserError
+from ggml_viz.settings.model import Settings
+
+_TURN_MS = 50
+# How long the agent may take to answer: far longer than it ever does, on a machine that has other things to do.
+_ANSWER_S = 10.0
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """How the recording of a running program ended.
+
+    Attributes:
+        target: The program.
+        path: The trace; None: nothing was recorded and there is no file.
+        status: What the recorder saw.
+        ended: The program ended; otherwise it runs on, unwatched.
+    """
+
+    target: Target
+    path: Path | None
+    status: native.RecorderStatus
+    ended: bool
+
+
+def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = None) -> Attachment:
+    """Brings the agent into a running process, or wakes the one that is there, and records what it sees.
+
+    Ends after the duration, by SIGINT or SIGTERM, or with the process. The agent then idles: the process runs on as it
+    did before, and may be attached to again.
+
+    Args:
+        pid: The process.
+        path: The trace; overwritten. Removed again if nothing was computed.
+        settings: What is to be recorded, and how large the trace may grow.
+        duration_s: How long to record, from the moment that the agent has answered; None: until something else ends it.
+
+    Raises:
+        UserError: The process cannot be attached to, is being recorded already, or the trace cannot be written.
+    """
+    target = find_target(pid)
+    spare_other_files(path)
+    try:
+        folder = native.segments_folder()
+        native.segments_sweep(folder)
+    except OSError as error:
+        raise UserError(f"no folder for shared memory: {error.strerror}", exit_status=125) from None
+    segment = _segment_of(folder, pid)
+    token = segment.name.partition(".")[0] if segment else f"at{pid}"
+    try:
+        recorder = native.Recorder(folder, segment.name if segment else token, path)
+    except OSError as error:
+        raise UserError(f"the trace cannot be written: {path}: {error.strerror}", exit_status=125) from None
+    status = None
+    try:
+        with handed_over(settings, folder, token):
+            if not segment:
+                inject_agent(pid)
+            with _end_on_signal() as asked_to_end:
+                ended = _record(recorder, pid, duration_s, asked_to_end)
+                status = recorder.close()
+    finally:
+        if status is None:
+            recorder.close()
+            remove_trace(path)
+    if not status.records:
+        remove_trace(path)
+    return Attachment(target, path if status.records else None, status, ended)
+
+
+def _segment_of(folder: Path, pid: int) -> Path | None:
+    """The segment that an agent in this process has made, if there is one."""
+    found = [path for path in folder.glob(f"*.{pid}.*") if not path.name.startswith(".")]
+    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+def _record(recorder: native.Recorder, pid: int, duration_s: float | None, asked_to_end: list[int]) -> bool:
+    """Records until there is a reason to end; returns whether the process has ended."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        started = time.monotonic()
+        answered: float | None = None
+        while not asked_to_end:
+            status = recorder.drain(pidfd, _TURN_MS)
+            now = time.monotonic()
+            if _has_ended(pidfd):
+                return True
+            if answered is None and status.processes:
+                answered = now
+            if answered is None and now - started > _ANSWER_S:
+                raise UserError(
+                    f"the agent was loaded into process {pid}, but did not answer within {_ANSWER_S:.0f} s",
+                    "Is there room in /dev/shm? (df /dev/shm)  Does the process live in a container of its own? Then "
+                    "run ggml-viz inside it.",
+                )
+            if answered is not None and duration_s is not None and now - answered >= duration_s:
+                break
+        return False
+    finally:
+        os.close(pidfd)
+
+
+def _has_ended(pidfd: int) -> bool:
+    try:
+        signal.pidfd_send_signal(pidfd, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@contextmanager
+def _end_on_signal() -> Iterator[list[int]]:
+    """While this lasts, the signals that ask a program to end are collected instead."""
+    seen: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        seen.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
