@@ -26,13 +26,13 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only programs in whose name and version this occurs")
     parser.add_argument("--update-readme", action="store_true", help="put the table into README.md")
     args = parser.parse_args()
-    chosen = [entry for entry in ENTRIES if not args.only or any(only in label(entry) for only in args.only)]
+    chosen = [entry for entry in ENTRIES if not args.only or any(only in entry.label for only in args.only)]
     if not chosen:
-        parser.error(f"no such program; there are: {', '.join(map(label, ENTRIES))}")
+        parser.error(f"no such program; there are: {', '.join(entry.label for entry in ENTRIES)}")
     counted: dict[str, Counts | None] = {}
     outcomes = []
     for number, entry in enumerate(chosen, 1):
-        print(f"[{number}/{len(chosen)}] {label(entry)} …", end=" ", flush=True, file=sys.stderr)
+        print(f"[{number}/{len(chosen)}] {entry.label} …", end=" ", flush=True, file=sys.stderr)
         began = time.monotonic()
         outcome = attempt(entry, counted)
         outcomes.append(outcome)
@@ -46,11 +46,6 @@ def main() -> int:
     if args.update_readme:
         table.replace_in(runtimes.ROOT / "README.md", table.markdown(outcomes))
     return 1 if any(outcome.problems for outcome in outcomes) else 0
-
-
-def label(entry: Entry) -> str:
-    """What a program is called here."""
-    return f"{entry.name} {entry.version}"
 
 
 def attempt(entry: Entry, counted: dict[str, Counts | None]) -> Outcome:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +19,11 @@ from typing import Any
 from tests.compatibility.programs import Entry
 from tests.support import runtimes, shim
 
+from ggml_viz import native
+
 GGML_VIZ = (sys.executable, "-m", "ggml_viz")
 TIMEOUT_S = 300
+_SETTLE_S = 0.5  # for the agent to look through what is loaded
 
 # Idle threads of OpenMP wait in a loop by default, which on a busy machine takes longer than the work.
 _PASSIVE = {"OMP_WAIT_POLICY": "passive"}
@@ -141,7 +148,8 @@ def compare(entry: Entry, program: runtimes.Program, folder: Path, reference: Co
     trace = folder / "trace.ggmlviz"
     trace.unlink(missing_ok=True)
     try:
-        recorded = program.run(*GGML_VIZ, "run", "-o", trace, "--", timeout_s=TIMEOUT_S)
+        record = attached if entry.attach else started
+        recorded = record(program, trace)
     except (AssertionError, subprocess.TimeoutExpired) as error:
         return Outcome(entry, None, truth, problems=(f"recorded, it did not end well: {str(error)[-2000:]}",))
     if not bare or recorded.said.text != bare:
@@ -156,6 +164,50 @@ def compare(entry: Entry, program: runtimes.Program, folder: Path, reference: Co
     seen = read(trace)
     problems += disagreements(seen, truth)
     return Outcome(entry, seen, truth, "", tuple(problems))
+
+
+def started(program: runtimes.Program, trace: Path) -> runtimes.Ran:
+    """Records a program from its start."""
+    return program.run(*GGML_VIZ, "run", "-o", trace, "--", timeout_s=TIMEOUT_S)
+
+
+def attached(program: runtimes.Program, trace: Path) -> runtimes.Ran:
+    """Records a program from the moment that its model is loaded; what `ggml-viz attach` says is added to stderr."""
+    ready = trace.with_name("ready")
+    with ThreadPoolExecutor(1) as one:
+        running = one.submit(program.run, env={"COMPATIBILITY_READY": str(ready)}, timeout_s=TIMEOUT_S)
+        attach = None
+        try:
+            _wait_until(lambda: ready.exists() or running.done())
+            (pid,) = _children_with(f"COMPATIBILITY_READY={ready}")
+            command = [*GGML_VIZ, "attach", str(pid), "-o", str(trace)]
+            attach = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+            _wait_until(lambda: any(native.segments_folder().glob(f"at{pid}.*")) or attach.poll() is not None)
+            time.sleep(_SETTLE_S)
+        finally:
+            if ready.exists():
+                ready.rmdir()
+        ran = running.result()
+        _out, said = attach.communicate(timeout=60)
+    return dataclasses.replace(ran, stderr=ran.stderr + said)
+
+
+def _children_with(setting: str) -> list[int]:
+    """Processes that have this in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if setting.encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError("it did not come to the point at which it can be attached to")
+        time.sleep(0.02)
 
 
 def read(trace: Path) -> Seen:

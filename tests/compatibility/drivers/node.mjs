@@ -2,13 +2,24 @@
 //
 // Usage: node.mjs PACKAGE_FOLDER NAME MODEL THREADS TOKENS PROMPT|RECORDING
 
-import {writeFileSync} from "node:fs";
+import {existsSync, mkdirSync, writeFileSync} from "node:fs";
 import {createRequire} from "node:module";
 import path from "node:path";
+import {setTimeout as sleep} from "node:timers/promises";
 
 const [folder, name, model, threads, tokens, input] = process.argv.slice(2);
 const require = createRequire(path.join(folder, "package.json"));
 const n_threads = Number(threads), n_predict = Number(tokens);
+
+// Lets whoever wants to attach do so now.
+async function loaded() {
+    const ready = process.env.COMPATIBILITY_READY;
+    if (!ready)
+        return;
+    mkdirSync(ready);
+    while (existsSync(ready))
+        await sleep(10);
+}
 
 const programs = {
     async "@fugood/llama.node"() {
@@ -28,6 +39,7 @@ const programs = {
         const {LLama} = require("@llama-node/llama-cpp");
         const load = {nCtx: 512, nGpuLayers: 0, seed: 1, f16Kv: true, logitsAll: false, vocabOnly: false};
         const llama = await LLama.load({modelPath: model, ...load, useMlock: false, embedding: false, useMmap: true}, false);
+        await loaded();
         const generate = {nThreads: n_threads, nTokPredict: n_predict, topK: 1, temp: 0, repeatPenalty: 1, prompt: input};
         return await new Promise((resolve, reject) => {
             let text = "";
