@@ -24,7 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.compatibility", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only programs in whose name and version this occurs")
-    parser.add_argument("--update-readme", action="store_true", help="put the table into README.md")
+    parser.add_argument("--update-readme", action="store_true", help="put the table into README.md, if all is well")
     args = parser.parse_args()
     chosen = [entry for entry in ENTRIES if not args.only or any(only in entry.label for only in args.only)]
     if not chosen:
@@ -43,9 +43,11 @@ def main() -> int:
         print()
     else:
         print(table.markdown(outcomes))
+    if any(outcome.problems for outcome in outcomes):
+        return 1
     if args.update_readme:
         table.replace_in(runtimes.ROOT / "README.md", table.markdown(outcomes))
-    return 1 if any(outcome.problems for outcome in outcomes) else 0
+    return 0
 
 
 def attempt(entry: Entry, counted: dict[str, Counts | None]) -> Outcome:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -74,12 +73,6 @@ def _wheel(requirement: str) -> Path:
     return runtimes.once(f"{requirement.replace('==', '-')}-{sys.implementation.cache_tag}", make)
 
 
-def _importing(folder: Path) -> dict[str, str]:
-    """Lets a program import from a folder, beside what may be imported anyhow."""
-    others = os.environ.get("PYTHONPATH")
-    return {"PYTHONPATH": f"{folder}{os.pathsep}{others}" if others else str(folder)}
-
-
 def _npm(*packages: str) -> tuple[Path, Path]:
     """Node.js, and a folder with the given packages installed, their scripts not run."""
     node = runtimes.node_command()
@@ -110,7 +103,7 @@ def _whisper(package: str, version: str) -> Callable[[], Program]:
     def make() -> Program:
         folder, module = _wheel(f"{package}=={version}"), package.replace("-", "_")
         arguments = (module, runtimes.whisper_tiny(), runtimes.speech(), str(runtimes.THREADS))
-        return _driven((sys.executable, DRIVERS / "whisper.py", *arguments), _importing(folder))
+        return _driven((sys.executable, DRIVERS / "whisper.py", *arguments), runtimes.importing(folder))
 
     return make
 
@@ -119,7 +112,7 @@ def _llama(package: str, version: str, module: str, model: Callable[[], Path]) -
     def make() -> Program:
         folder = _wheel(f"{package}=={version}")
         arguments = (module, model(), str(runtimes.THREADS), TOKENS, PROMPT)
-        return _driven((sys.executable, DRIVERS / "llama.py", *arguments), _importing(folder))
+        return _driven((sys.executable, DRIVERS / "llama.py", *arguments), runtimes.importing(folder))
 
     return make
 
