@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from tests.compatibility.programs import Entry
 from tests.support import runtimes, shim
 
 from ggml_viz import native
+from ggml_viz.model.trace import Trace
 
 GGML_VIZ = (sys.executable, "-m", "ggml_viz")
 TIMEOUT_S = 300
@@ -54,9 +55,9 @@ class Seen:
 
     Attributes:
         ggml: Its version; empty: it has none.
-        method: How the agent came in.
+        method: How the agent came in, and to the calls.
         counts: What it saw.
-        threads: The most threads that worked on a graph.
+        threads: The most threads that worked on a graph; 0: unknown.
         threads_seen: On how many of them it saw nodes.
         not_seen: What it says that it could not see.
         lost: Records.
@@ -77,7 +78,9 @@ class Seen:
             return "nothing"
         if not self.counts.nodes:
             return "whole graphs"
-        return "every op on all threads" if self.threads_seen >= self.threads else "every op on one thread"
+        if self.threads and self.threads_seen >= self.threads:
+            return "every op on all threads"
+        return "every op on thread 0" if self.threads_seen == 1 else f"every op on {self.threads_seen} threads"
 
 
 @dataclass(frozen=True)
@@ -223,13 +226,22 @@ def read(trace: Path) -> Seen:
     processes = report["trace"]["processes"]
     return Seen(
         ggml=", ".join(sorted({process["ggml_version"] for process in processes} - {""})),
-        method=", ".join(sorted({process["method"] for process in processes})),
+        method=", ".join([*sorted({process["method"] for process in processes}), *_ways_to_calls(trace)]),
         counts=Counts(report["graphs"]["runs"], nodes or None),
         threads=max((process["threads"] for process in processes), default=0),
         threads_seen=len(report["threads"]),
         not_seen=tuple(text for process in processes for text in process["not_seen"]),
         lost=report["trace"]["lost"],
     )
+
+
+def _ways_to_calls(trace: Path) -> Iterator[str]:
+    """How calls were reached that do not pass the dynamic linker, as the agent noted it."""
+    notes = [note.text for process in Trace.open(trace).processes for note in process.file.definitions.notes]
+    if any(re.search(r"\b[1-9]\d* direct calls", text) for text in notes):
+        yield "call sites"
+    if any("by the callback" in text for text in notes):
+        yield "callback"
 
 
 def disagreements(seen: Seen, truth: Counts | None) -> list[str]:
