@@ -39,7 +39,7 @@ def main() -> int:
         said = outcome.skipped or "; ".join(outcome.problems) or (outcome.seen.level if outcome.seen else outcome.why)
         print(f"{said} ({time.monotonic() - began:.0f} s)", file=sys.stderr)
     if args.json:
-        json.dump([described(outcome) for outcome in outcomes], sys.stdout, indent=1)
+        json.dump(outcomes, sys.stdout, indent=1, default=described)
         print()
     else:
         print(table.markdown(outcomes))
@@ -71,15 +71,11 @@ def count_of(name: str, counted: dict[str, Counts | None], folder: Path) -> Coun
     return counted[name]
 
 
-def described(outcome: Outcome) -> dict[str, object]:
-    """An outcome, for JSON."""
-    result = dataclasses.asdict(dataclasses.replace(outcome, entry=dataclasses.replace(outcome.entry, make=_nothing)))
-    del result["entry"]["make"]
-    return result
-
-
-def _nothing() -> runtimes.Program:
-    raise NotImplementedError
+def described(value: object) -> dict[str, object]:
+    """An outcome, or a part of it, for JSON."""
+    assert dataclasses.is_dataclass(value)
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {name: content for name, content in fields.items() if not callable(content)}
 
 
 if __name__ == "__main__":

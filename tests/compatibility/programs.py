@@ -35,6 +35,7 @@ class Entry:
         layout: For counting where ggml is too old to say what a graph consists of.
         reference: The entry that is the same program with shared libraries, where this one cannot be counted.
         attach: It is attached to when its model is loaded, instead of being started with the agent.
+        x86_64: Its package is for x86-64 alone, and does not say so.
         fast: It needs nothing that other tests do not need, or little.
     """
 
@@ -47,6 +48,7 @@ class Entry:
     layout: str = ""
     reference: str | None = None
     attach: bool = False
+    x86_64: bool = False
     fast: bool = False
 
     @property
@@ -263,6 +265,7 @@ ENTRIES = (
         "a plugin that exports its symbols",
         _node(("gpt4all@4.0.0",), lambda: gguf(3), lambda: PROMPT),
         _GRAPH_OF_2024,
+        x86_64=True,
     ),
     Entry(
         "pywhispercpp",
@@ -282,6 +285,7 @@ ENTRIES = (
         _llama("ctransformers", "0.2.27", "ctransformers", lambda: gguf(2)),
         _GRAPH_OF_2023,
         fast=True,
+        x86_64=True,
     ),
     Entry(
         "@llama-node/llama-cpp",
@@ -290,6 +294,7 @@ ENTRIES = (
         "2023-06",
         _BOUND,
         _node(("@llama-node/llama-cpp@0.1.6",), lambda: ggjt(3), lambda: PROMPT),
+        x86_64=True,
     ),
     Entry(
         "@llama-node/llama-cpp",
@@ -299,6 +304,7 @@ ENTRIES = (
         _BOUND,
         _node(("@llama-node/llama-cpp@0.1.6",), lambda: ggjt(3), lambda: PROMPT),
         attach=True,
+        x86_64=True,
     ),
     Entry(
         "pyllamacpp",
