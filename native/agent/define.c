@@ -139,6 +139,10 @@ uint32_t gv_backend_number(const struct gv_runtime *runtime, const void *backend
     return backend_count;
 }
 
+bool gv_backend_wanted(uint32_t number) {
+    return gv_filter_backend(number ? backends[number - 1] : "");
+}
+
 void gv_define_process(uint32_t detail) {
     const struct gv_segment *s = gv_segment;
     char executable[4096], command[16384];
