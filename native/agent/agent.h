@@ -203,6 +203,10 @@ struct gv_call gv_call_begin(const struct gv_image *image, const struct ggml_cgr
                              bool scheduler, const void *frame);
 void gv_call_end(struct gv_call call, int status);
 uint32_t gv_current_run(void);
+/* Until the current run of this thread ends, its nodes are recorded by gv_node_alone and not where they begin. */
+void gv_nodes_alone(void);
+/* A node of the current run has been computed by itself, or was listed and is not computed by its backend. */
+void gv_node_alone(const struct ggml_tensor *node, uint64_t start, uint64_t end);
 /* Whether a copy that this thread begins now is to be recorded. */
 bool gv_copies_wanted(void);
 /* The first token is the next. */
@@ -216,6 +220,15 @@ struct gv_workload {
     uint32_t tokens; /* that go through the model; 0 where it is no language model */
 };
 struct gv_workload gv_workload(const struct gv_runtime *runtime, struct ggml_tensor *const *nodes, uint32_t count);
+
+/* --- eval.c: each node by itself, on request --- */
+
+struct gv_eval;
+void gv_eval_sched_made(void *sched);
+/* Around a scheduler's run; NULL: it cannot be timed so. */
+struct gv_eval *gv_eval_begin(const struct gv_image *image, void *sched);
+void gv_eval_end(struct gv_eval *eval, const struct gv_image *image);
+void gv_eval_after_fork(void);
 
 /* --- graphs.c: knowing a graph again --- */
 

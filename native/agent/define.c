@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/settings.h"
 #include "platform/platform.h"
 #include "trace/varint.h"
 
@@ -173,6 +174,9 @@ static void define_gaps(const struct gv_runtime *runtime) {
     if (!layout->tensors) {
         gv_define_note(GV_NOTE_NOT_SEEN, "graphs and nodes: the layout of this ggml's tensors could not be verified");
         return;
+    }
+    if (gv_settings.per_node_sync && !GV_HAS(runtime, ggml_backend_sched_set_eval_callback)) {
+        gv_define_note(GV_NOTE_NOT_SEEN, "each node by itself: this ggml's schedulers have no callback for it");
     }
     if (layout->tensor_flags < 0) {
         gv_define_note(GV_NOTE_NOT_SEEN, "flags of tensors: their place in this ggml could not be verified");

@@ -372,6 +372,7 @@ static void after_fork_in_child(void) {
     gv_buffers_after_fork();
     gv_graphs_after_fork();
     gv_runs_after_fork();
+    gv_eval_after_fork();
     gv_node_leave();
     gv_threads_after_fork();
 }

@@ -1,4 +1,6 @@
 /* Graph runs: the outermost call that computes a graph, and the calls into backends inside it. */
+#include <string.h>
+
 #include "agent/agent.h"
 #include "agent/settings.h"
 #include "platform/clock.h"
@@ -12,6 +14,7 @@ GV_THREAD_LOCAL struct {
     int depth, split_depth;
     struct gv_run *run; /* NULL in depth 1 and more: not recorded */
     bool outside;       /* the token window: nothing of this run is recorded */
+    bool alone;         /* its nodes are computed one by one */
     bool filtered;      /* nodes of it may have been left out */
     struct gv_active_run *active;
     struct gv_runtime *runtime;
@@ -23,7 +26,7 @@ GV_THREAD_LOCAL struct {
     struct {
         uint64_t start;
         uint32_t first, count;
-        uint16_t backend;
+        uint16_t backend, threads;
         bool wanted;
     } split;
 } caller;
@@ -117,7 +120,7 @@ static void begin_run(const struct gv_image *image, const struct ggml_cgraph *gr
     caller.graph = graph;
     caller.splits = caller.threads = 0;
     caller.placement = 0;
-    caller.filtered = false;
+    caller.filtered = caller.alone = false;
     if (GV_UNLIKELY(is_windowed()) && !counts_into_window()) {
         caller.outside = true;
         atomic_fetch_add_explicit(&gv_segment->records_skipped, 1, memory_order_relaxed);
@@ -156,6 +159,9 @@ static uint32_t index_of(const struct gv_graph *graph, const struct ggml_tensor 
 }
 
 static const uint64_t *wanted_nodes(void) {
+    if (caller.alone) {
+        return gv_want_elsewhere;
+    }
     if (!caller.split.wanted) {
         return gv_want_none;
     }
@@ -188,6 +194,7 @@ static void end_split(int status) {
     uint32_t number = atomic_load_explicit(&caller.run->number, memory_order_relaxed);
     uint32_t threads = atomic_load_explicit(&caller.run->threads, memory_order_relaxed);
     gv_node_flush(number);
+    caller.split.threads = (uint16_t)threads;
     uint8_t shift = gv_duration_shift(duration);
     struct gv_record record = {
         .start = caller.split.start,
@@ -210,6 +217,66 @@ static void end_split(int status) {
         caller.splits++;
     }
     caller.threads = threads > caller.threads ? (uint16_t)threads : caller.threads;
+}
+
+/* --- nodes computed by themselves --- */
+
+void gv_nodes_alone(void) {
+    caller.alone = true;
+}
+
+static bool computes_nothing(const struct gv_runtime *r, const struct ggml_tensor *node) {
+    static const char *const ops[] = {"NONE", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE"};
+    const char *op = GV_CALL(r, ggml_op_desc, const char *(*)(const void *))(node);
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        if (!op || strcmp(op, ops[i]) == 0) {
+            return true;
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        if (gv_field_u64(node, r->layout.tensor_ne + 8 * i) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the split that has just ended has computed its node. A backend whose workers are seen says so itself; of
+ * another, only what cannot compute anything is known. */
+static bool was_computed(const struct ggml_tensor *node) {
+    static _Atomic uint64_t have_workers; /* backends, by number */
+    uint64_t backend = 1ull << (caller.split.backend % 64);
+    if (caller.split.threads) {
+        atomic_fetch_or_explicit(&have_workers, backend, memory_order_relaxed);
+        return true;
+    }
+    return !(atomic_load_explicit(&have_workers, memory_order_relaxed) & backend) &&
+           !computes_nothing(caller.runtime, node);
+}
+
+void gv_node_alone(const struct ggml_tensor *node, uint64_t start, uint64_t end) {
+    struct gv_graph *graph = caller.run ? caller.run->graph : NULL;
+    if (!graph || !caller.alone || !was_computed(node)) {
+        return;
+    }
+    uint32_t index = index_of(graph, node, caller.split.first);
+    if (index == UINT32_MAX) {
+        return;
+    }
+    if (!caller.split.wanted || !gv_is_wanted(graph->wanted, index)) {
+        atomic_fetch_add_explicit(&gv_segment->records_skipped, 1, memory_order_relaxed);
+        return;
+    }
+    uint64_t duration = end - start;
+    uint8_t shift = gv_duration_shift(duration);
+    struct gv_record record = {
+        .start = start,
+        .kind = GV_KIND_NODE,
+        .shift = shift,
+        .run = atomic_load_explicit(&caller.run->number, memory_order_relaxed),
+        .node = {.node = index, .work = gv_duration(duration, shift)},
+    };
+    gv_put(gv_thread_self(), &record);
 }
 
 /* Once for each process: figures that are inferred are to be known as such. */
