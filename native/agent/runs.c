@@ -109,10 +109,14 @@ bool gv_copies_wanted(void) {
 
 static void begin_run(const struct gv_image *image, const struct ggml_cgraph *graph, const void *frame) {
     gv_check_fork();
-    gv_check_recording();
     caller.run = NULL;
     caller.frame = frame;
     caller.outside = false;
+    /* Acquire: whoever sees that an idle agent is to record again also sees that there are new settings. */
+    if (atomic_load_explicit(&gv_segment->control, memory_order_acquire) & GV_CONTROL_STOPPED) {
+        return;
+    }
+    gv_check_recording();
     if (atomic_load_explicit(&gv_segment->control, memory_order_relaxed) & (GV_CONTROL_PAUSED | GV_CONTROL_STOPPED)) {
         return;
     }
