@@ -65,6 +65,7 @@ void gv_attach_attend(void) {
 __attribute__((constructor)) static void loaded(void) {
     if (is_preloaded()) {
         if (gv_wanted()) {
+            gv_before_main();
             gv_objects_take_in(false);
         }
     } else if (is_expected()) {
