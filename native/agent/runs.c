@@ -377,13 +377,15 @@ uint32_t gv_current_run(void) {
     return caller.run ? atomic_load_explicit(&caller.run->number, memory_order_relaxed) : 0;
 }
 
-bool gv_current_split(uint32_t *run, const struct gv_graph **graph, uint32_t *first) {
-    if (!caller.run || !caller.split_depth || !caller.run->graph || caller.split.first == UINT32_MAX) {
+bool gv_current_split(uint32_t *run, const struct gv_graph **graph, uint32_t *first, const uint64_t **wanted) {
+    if (!caller.run || !caller.split_depth || !caller.run->graph || caller.split.first == UINT32_MAX || caller.alone ||
+        !caller.split.wanted) {
         return false;
     }
     *run = atomic_load_explicit(&caller.run->number, memory_order_relaxed);
     *graph = caller.run->graph;
     *first = caller.split.first;
+    *wanted = caller.run->graph->wanted;
     return true;
 }
 
