@@ -88,7 +88,7 @@ static void read_list(const char *text, char *list) {
         while (name && isspace((unsigned char)text[name - 1])) {
             name--;
         }
-        if (name && length + name + 2 <= GV_SETTINGS_LIST_BYTES) {
+        if (name && length + (length > 0) + name < GV_SETTINGS_LIST_BYTES) {
             if (length) {
                 list[length++] = ',';
             }
