@@ -105,6 +105,7 @@ struct gv_plan {
     struct gv_plan *outer;
     const struct gv_runtime *runtime;
     struct ggml_tensor *const *nodes;
+    const uint64_t *wanted;
     struct gv_record *records; /* NULL: not in use */
     void *plan;
     bool (*callback)(void *); /* the application's own */
@@ -145,6 +146,9 @@ void gv_attach_attend(void);
 /* Starts a thread on which no signal of the program is handled. */
 bool gv_start_thread(void *(*function)(void *));
 
+/* While nothing else runs yet: the settings that concern the program's environment. */
+void gv_before_main(void);
+
 /* False where the user has switched the agent off. */
 bool gv_wanted(void);
 /* The process ends, or becomes another program: what is still in the rings is written where nobody outside does
@@ -168,7 +172,8 @@ struct gv_thread {
     uint32_t next_node; /* where the next node is expected in the run's graph */
     uint32_t slot;      /* of the active run that it works for */
     uint32_t run;
-    uint32_t threads; /* of the current node: 1 makes barriers trivial */
+    uint32_t threads;          /* of the current node: 1 makes barriers trivial */
+    _Atomic uint64_t filtered; /* nodes left out, ever; written by this thread alone */
 };
 
 /* This thread's ring; NULL if all are taken. */
@@ -182,7 +187,9 @@ void gv_threads_after_fork(void);
 
 /* Publishes a record of this thread, or counts it as skipped (event limit) or dropped (no ring). */
 void gv_put(struct gv_thread *thread, const struct gv_record *record);
-/* At most this many records in all; set before the first is put. */
+/* Counts what threads have left out since the last call as skipped. */
+void gv_count_filtered(void);
+/* At most this many records from now on; 0: any number. */
 void gv_limit_events(uint64_t limit);
 
 /* --- nodes.c: what a worker does --- */
@@ -216,6 +223,7 @@ struct gv_run {
     const struct ggml_tensor *const *_Atomic nodes;
     _Atomic uint32_t node_count;
     _Atomic uint32_t threads;
+    const uint64_t *_Atomic wanted; /* of its nodes, in the current split; NULL: all. Set before workers are called */
     struct gv_graph *graph;
 };
 extern struct gv_run gv_runs[GV_ACTIVE_RUNS];
@@ -223,6 +231,7 @@ extern struct gv_run gv_runs[GV_ACTIVE_RUNS];
 /* A call of ggml that computes a graph, as one hook sees it. */
 struct gv_call {
     bool split; /* it went into a backend */
+    bool run;   /* it is the outermost, and recorded */
 };
 
 /* Around each call that computes a graph; they nest. `backend` NULL: not known, or a scheduler chooses. */
@@ -230,10 +239,35 @@ struct gv_call gv_call_begin(const struct gv_image *image, const struct ggml_cgr
                              bool scheduler, const void *frame);
 void gv_call_end(struct gv_call call, int status);
 uint32_t gv_current_run(void);
-/* The split that this thread is computing: its run, the run's graph, and the index of its first node there. False:
- * none, or it is not recorded. */
-bool gv_current_split(uint32_t *run, const struct gv_graph **graph, uint32_t *first);
+/* The split that this thread is computing: its run, the run's graph, the index of its first node there, and which of
+ * the graph's nodes are wanted. False: none, or its nodes are not recorded here. */
+bool gv_current_split(uint32_t *run, const struct gv_graph **graph, uint32_t *first, const uint64_t **wanted);
+/* Until the current run of this thread ends, its nodes are recorded by gv_node_alone and not where they begin. */
+void gv_nodes_alone(void);
+/* A node of the current run has been computed by itself, or was listed and is not computed by its backend. */
+void gv_node_alone(const struct ggml_tensor *node, uint64_t start, uint64_t end);
+/* Whether a copy that this thread begins now is to be recorded. */
+bool gv_copies_wanted(void);
+/* The first token is the next. */
+void gv_count_tokens_anew(void);
 void gv_runs_after_fork(void);
+
+/* --- workload.c: what a run does --- */
+
+struct gv_workload {
+    enum gv_phase phase;
+    uint32_t tokens; /* that go through the model; 0 where it is no language model */
+};
+struct gv_workload gv_workload(const struct gv_runtime *runtime, struct ggml_tensor *const *nodes, uint32_t count);
+
+/* --- eval.c: each node by itself, on request --- */
+
+struct gv_eval;
+void gv_eval_sched_made(void *sched);
+/* Around a scheduler's run; NULL: it cannot be timed so. */
+struct gv_eval *gv_eval_begin(const struct gv_image *image, void *sched);
+void gv_eval_end(struct gv_eval *eval, const struct gv_image *image);
+void gv_eval_after_fork(void);
 
 /* --- graphs.c: knowing a graph again --- */
 
@@ -243,6 +277,9 @@ struct gv_graph {
     uint32_t number;    /* GRAPH definition */
     uint32_t placement; /* PLACEMENT definition of the last run; under gv_define_lock */
     uint64_t key, place_key;
+    uint64_t *wanted;    /* nodes, by the filters; NULL: all */
+    uint32_t generation; /* of the settings by which */
+    struct gv_workload workload;
     _Atomic uint32_t users;
     uint64_t last_used;
 };
@@ -282,9 +319,30 @@ bool gv_define(enum gv_definition kind, const struct gv_bytes *body);
 void gv_define_note(enum gv_note level, const char *text);
 uint32_t gv_name_number(const char *text);
 uint32_t gv_backend_number(const struct gv_runtime *runtime, const void *backend);
+/* By the filter; `number` 0 is unknown. */
+bool gv_backend_wanted(uint32_t number);
 void gv_define_process(uint32_t detail);
 uint32_t gv_define_runtime(const struct gv_runtime *runtime);
 void gv_define_after_fork(void);
+
+/* --- filters.c: what of a graph is wanted; all under gv_define_lock --- */
+
+#define GV_NOTE_FILTER "on request, " /* how a note begins that says what was left out */
+
+/* In place of a set of nodes: none at all; or all, but recorded by other means (eval.c). */
+extern const uint64_t gv_want_none[1], gv_want_elsewhere[1];
+
+/* Makes the set of the nodes that are wanted, a bit for each; NULL: all are. False where memory is short. */
+bool gv_filter_nodes(const struct gv_runtime *runtime, struct ggml_tensor *const *nodes, uint32_t count,
+                     uint64_t **wanted);
+bool gv_filter_backend(const char *name);
+
+static inline bool gv_is_wanted(const uint64_t *wanted, uint32_t node) {
+    return !wanted || (wanted != gv_want_none && (wanted[node / 64] >> (node % 64) & 1));
+}
+
+/* Notes what was asked to be left out, so that nobody takes the trace for the whole. */
+void gv_define_filters(void);
 
 /* --- buffers.c --- */
 

@@ -33,7 +33,7 @@ static bool is_expected(void) {
     if (gv_folder(folder, sizeof folder) < 0) {
         return false;
     }
-    snprintf(path, sizeof path, "%s/%s.settings", folder, gv_attach_token);
+    snprintf(path, sizeof path, "%s/.%s.settings", folder, gv_attach_token);
     return access(path, R_OK) == 0;
 }
 
@@ -65,6 +65,7 @@ void gv_attach_attend(void) {
 __attribute__((constructor)) static void loaded(void) {
     if (is_preloaded()) {
         if (gv_wanted()) {
+            gv_before_main();
             gv_objects_take_in(false);
         }
     } else if (is_expected()) {

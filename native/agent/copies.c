@@ -8,7 +8,7 @@
 GV_THREAD_LOCAL int copy_depth;
 
 struct gv_copy gv_copy_begin(void) {
-    struct gv_copy copy = {.counted = copy_depth++ == 0 && !gv_inside && gv_on()};
+    struct gv_copy copy = {.counted = copy_depth++ == 0 && !gv_inside && gv_on() && gv_copies_wanted()};
     copy.start = copy.counted ? gv_ticks() : 0;
     return copy;
 }
@@ -25,9 +25,6 @@ void gv_copy_end(struct gv_copy copy, const struct gv_image *image, unsigned kin
         return;
     }
     uint64_t duration = gv_ticks() - copy.start;
-    if (atomic_load_explicit(&gv_segment->control, memory_order_relaxed) & (GV_CONTROL_PAUSED | GV_CONTROL_STOPPED)) {
-        return;
-    }
     uint8_t shift = gv_duration_shift(duration);
     struct gv_record record = {
         .start = copy.start,

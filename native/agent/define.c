@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/settings.h"
 #include "platform/platform.h"
 #include "trace/varint.h"
 
@@ -139,6 +140,10 @@ uint32_t gv_backend_number(const struct gv_runtime *runtime, const void *backend
     return backend_count;
 }
 
+bool gv_backend_wanted(uint32_t number) {
+    return gv_filter_backend(number ? backends[number - 1] : "");
+}
+
 void gv_define_process(uint32_t detail) {
     const struct gv_segment *s = gv_segment;
     char executable[4096], command[16384];
@@ -176,6 +181,9 @@ static void define_gaps(const struct gv_runtime *runtime) {
                            ? "nodes on other threads than the first: this ggml calls no function for each of them, so "
                              "nodes are timed on thread 0, by the callback that it makes after each"
                            : "the nodes of a graph one by one: this ggml calls no function for each of them");
+    }
+    if (gv_settings.per_node_sync && !GV_HAS(runtime, ggml_backend_sched_set_eval_callback)) {
+        gv_define_note(GV_NOTE_NOT_SEEN, "each node by itself: this ggml's schedulers have no callback for it");
     }
     if (layout->tensor_flags < 0) {
         gv_define_note(GV_NOTE_NOT_SEEN, "flags of tensors: their place in this ggml could not be verified");

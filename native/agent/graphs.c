@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/settings.h"
 
 #define INSTANCES 1024u
 #define CONTENTS 8192u
@@ -17,7 +18,7 @@
 static struct gv_graph *instances[INSTANCES];
 static uint32_t instance_count;
 static uint64_t use_clock;
-static uint32_t seen_generation;
+static uint32_t seen_generation, seen_settings;
 
 /* What has been defined, by content. Numbers are places in these tables plus 1. */
 static struct {
@@ -275,6 +276,7 @@ static void forget(uint32_t index) {
     instances[index] = instances[--instance_count];
     if (oldest) {
         free(oldest->nodes);
+        free(oldest->wanted);
         free(oldest);
     }
 }
@@ -298,13 +300,15 @@ static bool make_room(void) {
     return true;
 }
 
-/* After a library was unloaded, another ggml may lie at the same addresses with other meanings. */
-static void forget_if_unloaded(void) {
-    uint32_t generation = atomic_load(&gv_generation);
-    if (generation == seen_generation) {
+/* After a library was unloaded, another ggml may lie at the same addresses with other meanings; after settings were
+ * read, other nodes may be wanted. */
+static void forget_if_changed(void) {
+    uint32_t generation = atomic_load(&gv_generation), settings = atomic_load(&gv_settings.generation);
+    if (generation == seen_generation && settings == seen_settings) {
         return;
     }
     seen_generation = generation;
+    seen_settings = settings;
     for (uint32_t i = instance_count; i-- > 0;) {
         if (!atomic_load(&instances[i]->users)) {
             forget(i);
@@ -312,19 +316,23 @@ static void forget_if_unloaded(void) {
     }
 }
 
-static struct gv_graph *new_instance(struct ggml_tensor *const *nodes, uint32_t count, uint64_t key) {
+static struct gv_graph *new_instance(const struct gv_runtime *r, struct ggml_tensor *const *nodes, uint32_t count,
+                                     uint64_t key) {
     struct gv_graph *graph = make_room() ? calloc(1, sizeof *graph) : NULL;
     if (!graph) {
         return NULL;
     }
     graph->nodes = malloc((count ? count : 1) * sizeof *graph->nodes);
-    if (!graph->nodes) {
+    if (!graph->nodes || !gv_filter_nodes(r, nodes, count, &graph->wanted)) {
+        free(graph->nodes);
         free(graph);
         return NULL;
     }
     memcpy(graph->nodes, nodes, count * sizeof *graph->nodes);
     graph->node_count = count;
     graph->key = key;
+    graph->generation = seen_settings;
+    graph->workload = gv_workload(r, nodes, count);
     instances[instance_count++] = graph;
     return graph;
 }
@@ -333,7 +341,9 @@ static struct gv_graph *find_or_define(struct gv_runtime *r, struct ggml_tensor 
                                        struct gv_graph_keys keys) {
     struct gv_graph *graph = NULL;
     for (uint32_t i = 0; i < instance_count && !graph; i++) {
-        graph = instances[i]->key == keys.key && instances[i]->node_count == count ? instances[i] : NULL;
+        struct gv_graph *known = instances[i];
+        bool same = known->key == keys.key && known->node_count == count && known->generation == seen_settings;
+        graph = same ? known : NULL;
     }
     if (graph && graph->place_key == keys.place) {
         return graph;
@@ -345,7 +355,7 @@ static struct gv_graph *find_or_define(struct gv_runtime *r, struct ggml_tensor 
         return graph;
     }
     if (!graph) {
-        graph = new_instance(nodes, count, keys.key);
+        graph = new_instance(r, nodes, count, keys.key);
         if (graph) {
             graph->number = define_graph(r, &tensors);
         }
@@ -393,7 +403,7 @@ struct gv_graph *gv_graph_acquire(struct gv_runtime *runtime, const struct ggml_
     bool was_inside = gv_inside;
     gv_inside = true;
     pthread_mutex_lock(&gv_define_lock);
-    forget_if_unloaded();
+    forget_if_changed();
     struct gv_graph *found = find_or_define(runtime, nodes, count, keys);
     if (found) {
         found->last_used = ++use_clock;

@@ -1,6 +1,7 @@
 /* The functions that the agent puts in front of ggml's. Each does its own part, then what was called. */
 #include "agent/agent.h"
 #include "agent/hook.h"
+#include "agent/settings.h"
 #include "platform/clock.h"
 
 /* --- graph runs --- */
@@ -19,8 +20,18 @@ static inline int compute(const struct gv_image *image, compute_fn original, voi
         gv_backends_watch_sched(image, first);
     }
     struct gv_call call = gv_call_begin(image, graph, backend, scheduler, frame);
+    struct gv_eval *eval = NULL;
+    if (GV_UNLIKELY(atomic_load_explicit(&gv_settings.per_node_sync, memory_order_relaxed)) && scheduler && call.run) {
+        eval = gv_eval_begin(image, first);
+    }
+    if (eval) {
+        gv_nodes_alone();
+    }
     int status;
     GV_THROUGH(original, status = original(first, second));
+    if (eval) {
+        gv_eval_end(eval, image);
+    }
     gv_call_end(call, status);
     return status;
 }
@@ -157,6 +168,7 @@ HOOK void *ggml_backend_sched_new(void **backends, void *types, int count, size_
     if (original) {
         GV_THROUGH(original, sched = original(backends, types, count, graph_size, fifth, sixth));
     }
+    gv_eval_sched_made(sched);
     if (sched && !gv_inside && gv_on()) {
         for (int i = 0; i < count; i++) {
             gv_backend_watch(image, backends[i]);

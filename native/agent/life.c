@@ -4,17 +4,19 @@
  *   GGML_VIZ_RUN=token      a recorder outside drains the segment (what `ggml-viz run` sets)
  *   GGML_VIZ_OUTPUT=file    a thread of the agent drains it into the file
  *   neither                 the segment is there for whoever wants to look
- * and GGML_VIZ_DISABLE=1, GGML_VIZ_DETAIL, GGML_VIZ_MAX_EVENTS. */
+ * and GGML_VIZ_DISABLE=1. All else is in settings.h. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/objects.h"
+#include "agent/settings.h"
 #include "platform/clock.h"
 #include "platform/platform.h"
 #include "trace/drain.h"
@@ -48,12 +50,88 @@ bool gv_wanted(void) {
     return !disable || !disable[0] || strcmp(disable, "0") == 0;
 }
 
-static uint32_t wanted_detail(void) {
-    const char *detail = getenv("GGML_VIZ_DETAIL");
-    if (detail && strcmp(detail, "graph") == 0) {
-        return GV_DETAIL_GRAPH;
+/* --- settings --- */
+
+static char run_token[64]; /* of the recording that the program was started for; kept where its variable goes */
+
+static const char *own_token(void) {
+    const char *token = gv_attached ? gv_attach_token : run_token[0] ? run_token : getenv("GGML_VIZ_RUN");
+    return token && token[0] ? token : NULL;
+}
+
+/* Those of the recording `token`. A program that was started without `ggml-viz run` may have them in its environment.
+ */
+static void read_settings(const char *token) {
+    char folder[1024];
+    bool found = token && gv_folder(folder, sizeof folder) >= 0 && gv_settings_read(folder, token);
+    if (!found && !gv_attached) {
+        gv_settings_read(NULL, NULL);
     }
-    return detail && strcmp(detail, "op") == 0 ? GV_DETAIL_OP : GV_DETAIL_THREAD;
+}
+
+/* Whether an entry of LD_PRELOAD is the object that the dynamic linker has at `path`. */
+static bool is_object(const char *entry, size_t length, const char *path) {
+    const char *name = memchr(entry, '/', length) ? path : strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    if (strlen(name) == length && memcmp(name, entry, length) == 0) {
+        return true;
+    }
+    char copy[4096];
+    struct stat a, b;
+    if (length >= sizeof copy) {
+        return false;
+    }
+    memcpy(copy, entry, length);
+    copy[length] = '\0';
+    return stat(copy, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* Takes the agent out of the environment that the program passes on, and leaves the rest as the user gave it. */
+static void leave_environment(void) {
+    Dl_info own;
+    const char *preload = getenv("LD_PRELOAD");
+    char *kept = preload ? malloc(strlen(preload) + 1) : NULL;
+    if (!kept || !dladdr((const void *)leave_environment, &own)) {
+        free(kept);
+        return;
+    }
+    size_t length = 0;
+    bool found = false;
+    for (const char *at = preload; *at;) {
+        size_t entry = strcspn(at, ": "), separator = at[entry] != '\0';
+        if (!found && entry && is_object(at, entry, own.dli_fname)) {
+            found = true;
+        } else {
+            memcpy(kept + length, at, entry + separator);
+            length += entry + separator;
+        }
+        at += entry + separator;
+    }
+    if (found && length && !strchr(": ", preload[strlen(preload) - 1]) && strchr(": ", kept[length - 1])) {
+        length--; /* it was the last, and the separator before it its own */
+    }
+    kept[length] = '\0';
+    if (found && length) {
+        setenv("LD_PRELOAD", kept, 1);
+    } else if (found) {
+        unsetenv("LD_PRELOAD");
+    }
+    unsetenv("GGML_VIZ_RUN");
+    free(kept);
+}
+
+void gv_before_main(void) {
+    const char *token = own_token();
+    read_settings(token);
+    if (token && strlen(token) < sizeof run_token && !gv_settings.children) {
+        memmove(run_token, token, strlen(token) + 1);
+    }
+    if (!gv_settings.children) {
+        leave_environment();
+    }
+}
+
+static uint32_t wanted_control(void) {
+    return gv_settings.detail | (gv_settings.start_paused ? GV_CONTROL_PAUSED : 0);
 }
 
 /* --- the segment --- */
@@ -158,9 +236,9 @@ static bool open_segment(const char *token) {
             gv_segment->start_monotonic_ns = now[1];
             gv_segment->start_wall_ns = now[2];
             gv_segment->put_cost_ps = gv_measure_put_cost();
-            uint32_t detail = wanted_detail();
-            atomic_store(&gv_segment->control, detail | (start_stopped ? GV_CONTROL_STOPPED : 0));
-            gv_define_process(detail);
+            atomic_store(&gv_segment->control, wanted_control() | (start_stopped ? GV_CONTROL_STOPPED : 0));
+            gv_define_process(gv_settings.detail);
+            gv_define_filters();
             atomic_store_explicit(&gv_segment->ready, 1, memory_order_release);
             if (rename(hidden, segment_path) == 0) {
                 return true;
@@ -294,6 +372,7 @@ static void after_fork_in_child(void) {
     gv_buffers_after_fork();
     gv_graphs_after_fork();
     gv_runs_after_fork();
+    gv_eval_after_fork();
     gv_node_leave();
     gv_threads_after_fork();
 }
@@ -305,12 +384,35 @@ void gv_check_fork(void) {
     }
 }
 
-/* What a trace has to know of this recording, and not of the process. */
-static void define_recording(uint32_t detail) {
+/* The token of the segment's name: that of the recording for which it was made, and of all later ones. */
+static bool segment_token(char *token, size_t capacity) {
+    const char *slash = strrchr(segment_path, '/'), *name = slash ? slash + 1 : segment_path;
+    size_t length = strcspn(name, ".");
+    if (!length || length >= capacity) {
+        return false;
+    }
+    memcpy(token, name, length);
+    token[length] = '\0';
+    return true;
+}
+
+/* Takes the settings of a recording over, and says what its trace has to know of it. */
+static void begin_recording(void) {
+    char token[256], folder[1024];
     pthread_mutex_lock(&gv_define_lock);
-    gv_define_process(detail);
+    if (segment_token(token, sizeof token) && gv_folder(folder, sizeof folder) >= 0) {
+        gv_settings_read(folder, token);
+    }
+    gv_define_process(gv_settings.detail);
+    gv_define_filters();
     gv_objects_define();
     pthread_mutex_unlock(&gv_define_lock);
+    gv_limit_events(gv_settings.max_events);
+    gv_count_tokens_anew();
+    uint32_t control = atomic_load(&gv_segment->control), fresh;
+    do {
+        fresh = (control & ~(GV_CONTROL_DETAIL_MASK | GV_CONTROL_PAUSED)) | wanted_control();
+    } while (!atomic_compare_exchange_weak(&gv_segment->control, &control, fresh));
 }
 
 void gv_check_recording(void) {
@@ -321,12 +423,7 @@ void gv_check_recording(void) {
     pthread_mutex_lock(&start_lock);
     uint32_t recording = atomic_load_explicit(&gv_segment->recording, memory_order_acquire);
     if (recording != atomic_load_explicit(&known_recording, memory_order_relaxed)) {
-        uint32_t detail = wanted_detail();
-        define_recording(detail);
-        uint32_t control = atomic_load(&gv_segment->control);
-        while (!atomic_compare_exchange_weak(&gv_segment->control, &control,
-                                             (control & ~GV_CONTROL_DETAIL_MASK) | detail)) {
-        }
+        begin_recording();
         atomic_store_explicit(&known_recording, recording, memory_order_relaxed);
     }
     pthread_mutex_unlock(&start_lock);
@@ -334,15 +431,15 @@ void gv_check_recording(void) {
 
 static void start(void) {
     static bool registered;
-    const char *token = gv_attached ? gv_attach_token : getenv("GGML_VIZ_RUN"), *output = getenv("GGML_VIZ_OUTPUT");
-    const char *limit = getenv("GGML_VIZ_MAX_EVENTS");
+    const char *token = own_token(), *output = getenv("GGML_VIZ_OUTPUT");
     bool own = !token && output && output[0];
     recorder_outside = token != NULL;
+    read_settings(token);
     if (!gv_wanted() || (token && strchr(token, '/')) || !open_segment(token ? token : own ? "own" : "live")) {
         atomic_store(&gv_state, GV_OFF);
         return;
     }
-    gv_limit_events(limit ? strtoull(limit, NULL, 10) : 0);
+    gv_limit_events(gv_settings.max_events);
     gv_threads_start();
     if (!registered) {
         registered = true;

@@ -106,10 +106,37 @@ static void begin(struct gv_thread *thread, uint32_t worker, uint32_t threads, u
     in_node = thread;
 }
 
+/* What begins now is not recorded, but ends the node before it. */
+static void close_previous(void) {
+    struct gv_thread *thread = in_node;
+    if (thread) {
+        gv_node_publish(thread);
+        in_node = NULL;
+    }
+}
+
+/* A node of a run whose nodes are not all wanted: false where it is to be left out, and counted where it is so by a
+ * filter. */
+static bool is_wanted(struct gv_thread *thread, const uint64_t *wanted, uint32_t fused) {
+    if (wanted != gv_want_elsewhere) {
+        for (uint32_t i = 0; i <= fused; i++) {
+            if (gv_is_wanted(wanted, thread->next_node + i)) {
+                return true;
+            }
+        }
+        STORE(thread->filtered, LOAD(thread->filtered) + 1);
+    }
+    thread->next_node += 1 + fused;
+    close_previous();
+    return false;
+}
+
 void gv_node_begin(const int *params, const struct ggml_tensor *node, uint32_t fused) {
     uint32_t control = LOAD(gv_segment->control), detail = control & GV_CONTROL_DETAIL_MASK;
     uint32_t worker = (uint32_t)params[0], threads = (uint32_t)params[1];
-    if (detail == GV_DETAIL_GRAPH || (detail == GV_DETAIL_OP && worker != 0)) {
+    if (GV_UNLIKELY(detail == GV_DETAIL_GRAPH || (detail == GV_DETAIL_OP && worker != 0) ||
+                    (control & (GV_CONTROL_PAUSED | GV_CONTROL_STOPPED)))) {
+        close_previous();
         return;
     }
     struct gv_thread *thread = gv_thread_self();
@@ -117,11 +144,16 @@ void gv_node_begin(const int *params, const struct ggml_tensor *node, uint32_t f
         atomic_fetch_add_explicit(&gv_segment->records_dropped, 1, memory_order_relaxed);
         return;
     }
-    if (!find_run(thread, node)) {
-        return; /* of a run that is not recorded: paused, or of a ggml that cannot be read */
+    if (GV_UNLIKELY(!find_run(thread, node))) {
+        close_previous();
+        return; /* of a run that is not recorded: on request, or of a ggml that cannot be read */
     }
     if (worker == 0) {
         STORE(gv_runs[thread->slot].threads, threads);
+    }
+    const uint64_t *wanted = LOAD(gv_runs[thread->slot].wanted);
+    if (GV_UNLIKELY(wanted) && !is_wanted(thread, wanted, fused)) {
+        return;
     }
     begin(thread, worker, threads, fused);
 }

@@ -16,6 +16,7 @@
     X(GOMP_barrier)                                                                                                    \
     X(__kmpc_barrier)                                                                                                  \
     X(ggml_backend_sched_new)                                                                                          \
+    X(ggml_backend_sched_set_eval_callback)                                                                            \
     X(ggml_backend_buft_alloc_buffer)                                                                                  \
     X(ggml_backend_buffer_free)                                                                                        \
     X(ggml_backend_buffer_set_usage)                                                                                   \
@@ -71,6 +72,7 @@
     X(ggml_backend_event_new)                                                                                          \
     X(ggml_backend_sched_get_n_backends)                                                                               \
     X(ggml_backend_sched_get_backend)                                                                                  \
+    X(ggml_backend_sched_set_eval_callback)                                                                            \
     X(ggml_backend_buffer_free)                                                                                        \
     X(ggml_backend_alloc_ctx_tensors_from_buft)                                                                        \
     X(ggml_backend_buffer_name)                                                                                        \

@@ -16,7 +16,7 @@ from ggml_viz.analysis.throughput import PhaseTotal, phase_totals
 from ggml_viz.model.phases import PHASES
 from ggml_viz.model.trace import Process, Trace, shifted
 from ggml_viz.trace.chunks import VERSION
-from ggml_viz.trace.definitions import DETAIL_NAMES, NOTE_DISTORTING, NOTE_NOT_SEEN
+from ggml_viz.trace.definitions import DETAIL_NAMES, NOTE_DISTORTING, NOTE_FILTER, NOTE_INFORMATION, NOTE_NOT_SEEN
 
 SCHEMA = 1
 APPLICATION = "application"
@@ -33,6 +33,7 @@ class ProcessSummary:
         method: How the agent came in.
         detail: `thread`, `op` or `graph`.
         distorting: Whether watching changed what was watched.
+        filters: What was recorded where not all was, on request.
         not_seen: What could not be seen and why.
         end: `ended`; `detached`: the recording stopped before the process; `abnormal`: it died in a run; `cut`: the
             trace does not say.
@@ -45,6 +46,7 @@ class ProcessSummary:
     method: str
     detail: str
     distorting: bool
+    filters: list[str]
     not_seen: list[str]
     end: str
     threads: int
@@ -157,7 +159,7 @@ class ThreadSummary:
         worker: Its index; 0 is the thread that called.
         work_s: Time at work.
         wait_s: Time at barriers, inside nodes and at their end.
-        busy: Work as a share of the time that the CPU backend spent on graphs.
+        busy: Work as a share of the time that the CPU backend spent on graphs; where nodes were filtered, on those.
     """
 
     worker: int
@@ -230,8 +232,9 @@ class Summary:
 def summarize(trace: Trace) -> Summary:
     """Adds up a trace."""
     operations = total_operations(trace.processes)
+    summary = _trace(trace)
     return Summary(
-        trace=_trace(trace),
+        trace=summary,
         overhead=_overhead(trace),
         graphs=GraphCounts(
             runs=sum(len(process.runs) for process in trace.processes),
@@ -240,10 +243,7 @@ def summarize(trace: Trace) -> Summary:
         ),
         phases=_phases(trace),
         ops=_ops(operations, _graph_seconds(trace)),
-        threads=[
-            ThreadSummary(worker, total.work_s, total.wait_s, _ratio(total.work_s, operations.cpu_s))
-            for worker, total in sorted(operations.workers.items())
-        ],
+        threads=_threads(operations, summary.processes),
         backends=_backends(trace),
         copies=_copies(trace),
         memory=peak_memory(trace.processes),
@@ -291,6 +291,11 @@ def _process(process: Process) -> ProcessSummary:
         method=info.method,
         detail=DETAIL_NAMES[info.detail],
         distorting=any(note.level == NOTE_DISTORTING for note in definitions.notes),
+        filters=[
+            note.text.removeprefix(NOTE_FILTER)
+            for note in definitions.notes
+            if note.level == NOTE_INFORMATION and note.text.startswith(NOTE_FILTER)
+        ],
         not_seen=not_seen,
         end=end_of(process.file),
         threads=int(process.runs.threads.max(initial=0)),
@@ -319,6 +324,18 @@ def _phases(trace: Trace) -> list[PhaseSummary]:
         PhaseSummary(name, sums[name].runs, sums[name].tokens, sums[name].seconds, _rate(sums[name]))
         for name in PHASES
         if name in sums
+    ]
+
+
+def _threads(operations: Operations, processes: list[ProcessSummary]) -> list[ThreadSummary]:
+    if any(process.distorting for process in processes):
+        return []  # nodes that are timed from outside say nothing of threads
+    # Of what was left out, the time at work is not known either.
+    filtered = any(process.filters for process in processes)
+    whole_s = sum(op.seconds for op in operations.ops.values()) if filtered else operations.cpu_s
+    return [
+        ThreadSummary(worker, total.work_s, total.wait_s, _ratio(total.work_s, whole_s))
+        for worker, total in sorted(operations.workers.items())
     ]
 
 

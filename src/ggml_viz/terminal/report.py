@@ -208,6 +208,8 @@ def _trust(page: Page, summary: Summary) -> list[str]:
         problems.append("the recording was cut short")
     if any(process.distorting for process in trace.processes):
         problems.append("watching it changed its timing")
+    filters = "; ".join(dict.fromkeys(printable(text) for process in trace.processes for text in process.filters))
+    filtered = f"filtered: {filters}" if filters else ""
     overhead = f"overhead {percent(summary.overhead.share)}"
     style = WARNING if problems or trace.lost else DIM
-    return page.wrap("", _joined(how, records, overhead, *problems), style, indent=0)
+    return page.wrap("", _joined(how, filtered, records, overhead, *problems), style, indent=0)

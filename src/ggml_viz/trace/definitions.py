@@ -13,6 +13,8 @@ ENTRY_HEADER = struct.Struct("<IHH")
 
 NOTE_INFORMATION, NOTE_NOT_SEEN, NOTE_DISTORTING = range(3)
 NOTE_NAMES = ("information", "not seen", "distorting")
+# How an information begins that says what was left out.
+NOTE_FILTER = "on request, "
 DETAIL_NAMES = ("graph", "op", "thread")
 CLOCK_NAMES = ("monotonic", "counter")
 
