@@ -55,7 +55,8 @@ static void begin_run(const struct gv_image *image, const struct ggml_cgraph *gr
     caller.frame = frame;
     caller.splits = caller.threads = 0;
     caller.placement = 0;
-    uint32_t control = atomic_load_explicit(&gv_segment->control, memory_order_relaxed);
+    /* Acquire: whoever sees that an idle agent is to record again also sees that there are new settings. */
+    uint32_t control = atomic_load_explicit(&gv_segment->control, memory_order_acquire);
     if (!(control & (GV_CONTROL_PAUSED | GV_CONTROL_STOPPED))) {
         gv_check_recording();
         caller.start = gv_ticks();

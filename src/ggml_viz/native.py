@@ -120,8 +120,12 @@ class _RecorderStatus(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_uint64) for name in ("processes", "alive", "records", "lost", "bytes")),
         ("error", ctypes.c_int32),
-        ("reserved", ctypes.c_uint32),
+        ("refused", ctypes.c_uint32),
     ]
+
+
+class _RecorderOptions(ctypes.Structure):
+    _fields_ = [("max_bytes", ctypes.c_uint64), ("late", ctypes.c_uint32), ("reserved", ctypes.c_uint32)]
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,7 @@ class RecorderStatus:
         lost: Records overwritten before they were read.
         bytes: Size of the trace.
         error: errno of the first write that failed; 0: none. The trace then ends at its last whole chunk.
+        refused: A process that records one of the segments already, which therefore is not recorded here; 0: none.
     """
 
     processes: int
@@ -153,6 +158,7 @@ class RecorderStatus:
     lost: int
     bytes: int
     error: int
+    refused: int = 0
 
 
 def agent_path() -> Path:
@@ -191,7 +197,11 @@ def _core() -> ctypes.CDLL:
         "gv_graph_decode": (i64, [pointer, size, pointer, size]),
         "gv_placement_decode": (i64, [pointer, size, pointer, pointer, pointer, size]),
         "gv_fold_spans": (i64, [pointer, size, pointer, size]),
-        "gv_recorder_open": (pointer, [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.POINTER(i32)]),
+        "gv_recorder_open": (
+            pointer,
+            [*[ctypes.c_char_p] * 3, ctypes.POINTER(_RecorderOptions), ctypes.POINTER(i32)],
+        ),
+        "gv_recorder_message": (i64, [pointer, pointer, ctypes.c_char_p, size]),
         "gv_recorder_drain": (None, [pointer, i32, i32, status]),
         "gv_recorder_close": (None, [pointer, status]),
         "gv_segments_sweep": (i32, [ctypes.c_char_p]),
@@ -307,17 +317,20 @@ class Recorder:
 
     Args:
         folder: The folder of segments.
-        token: What the names of this recording's segments start with, up to their first dot.
+        token: What the names of this recording's segments start with, up to their first dot; or one segment's name.
         path: The trace, created or truncated.
+        max_bytes: The largest that the trace may get; it then keeps the newest records. None: no limit.
+        late: What is found has been there for a while: records from now on, and wakes agents that idle.
 
     Raises:
         OSError: The trace cannot be created.
     """
 
-    def __init__(self, folder: Path, token: str, path: Path) -> None:
+    def __init__(self, folder: Path, token: str, path: Path, max_bytes: int | None = None, late: bool = False) -> None:
         error = ctypes.c_int(0)
+        options = _RecorderOptions(max_bytes or 0, late)
         self._handle: int | None = _core().gv_recorder_open(
-            os.fsencode(folder), token.encode(), os.fsencode(path), ctypes.byref(error)
+            os.fsencode(folder), token.encode(), os.fsencode(path), ctypes.byref(options), ctypes.byref(error)
         )
         if not self._handle:
             raise OSError(error.value, os.strerror(error.value), str(path))
@@ -329,11 +342,20 @@ class Recorder:
         return _status(status)
 
     def close(self) -> RecorderStatus:
-        """Drains what is left, ends the trace, removes the segments."""
+        """Drains what is left and ends the trace; agents that live on idle."""
         status = _RecorderStatus()
         _core().gv_recorder_close(self._open_handle(), ctypes.byref(status))
         self._handle = None
         return _status(status)
+
+    def messages(self) -> list[tuple[int, int, str]]:
+        """What agents noted since the last call: process, level (NOTE_… of `trace.definitions`), text."""
+        who = np.zeros(2, np.uint32)
+        text = ctypes.create_string_buffer(512)
+        messages = []
+        while (length := _core().gv_recorder_message(self._open_handle(), who.ctypes.data, text, len(text))) >= 0:
+            messages.append((int(who[0]), int(who[1]), text.raw[:length].decode("utf-8", "replace")))
+        return messages
 
     def _open_handle(self) -> int:
         if self._handle is None:
@@ -342,7 +364,9 @@ class Recorder:
 
 
 def _status(status: _RecorderStatus) -> RecorderStatus:
-    return RecorderStatus(status.processes, status.alive, status.records, status.lost, status.bytes, status.error)
+    return RecorderStatus(
+        status.processes, status.alive, status.records, status.lost, status.bytes, status.error, status.refused
+    )
 
 
 def segments_folder() -> Path:

@@ -65,7 +65,7 @@ def attach(pid: int, path: Path, settings: str, duration_s: float | None = None)
     token = segment.name.partition(".")[0] if segment else f"at{pid}"
     left = folder / f".{token}.settings"
     try:
-        recorder = native.Recorder(folder, segment.name if segment else token, path)
+        recorder = native.Recorder(folder, segment.name if segment else token, path, late=segment is not None)
     except OSError as error:
         raise UserError(f"the trace cannot be written: {path}: {error.strerror}", exit_status=125) from None
     status = None
@@ -106,6 +106,9 @@ def _record(recorder: native.Recorder, pid: int, duration_s: float | None, asked
             now = time.monotonic()
             if _has_ended(pidfd):
                 return True
+            if answered is None and status.refused:
+                whose = "itself" if status.refused == pid else f"process {status.refused}"
+                raise UserError(f"process {pid} is being recorded already, by {whose}", "See: ggml-viz ps")
             if answered is None and status.processes:
                 answered = now
             if answered is None and now - started > _ANSWER_S:

@@ -27,7 +27,7 @@ from ggml_viz.native import (
     MalformedError,
     fold_spans,
 )
-from ggml_viz.trace.reader import ProcessTrace, RecordChunk, TraceFile, open_trace
+from ggml_viz.trace.reader import Calibration, ProcessTrace, RecordChunk, TraceFile, open_trace
 
 if TYPE_CHECKING:
     from ggml_viz.native import Structured
@@ -93,6 +93,11 @@ class Process:
     def __init__(self, file: ProcessTrace, clock: Clock) -> None:
         self.file = file
         self.clock = clock
+
+    @property
+    def began(self) -> Calibration:
+        """When its recording began: its first calibration, long after the process's start where one attached."""
+        return next(iter(self.file.calibrations), self.clock.origin)
 
     @cached_property
     def graphs(self) -> dict[int, Graph]:
@@ -274,13 +279,13 @@ class Trace:
 
     @property
     def started_wall_ns(self) -> int:
-        """When its first process was first seen, in ns since 1970; 0 if that is not known."""
-        return min((process.clock.origin.wall_ns for process in self.processes), default=0)
+        """When the recording of its first process began, in ns since 1970; 0 if that is not known."""
+        return min((process.began.wall_ns for process in self.processes), default=0)
 
     @property
     def started_monotonic_ns(self) -> int:
         """The same moment on the clock that the processes share."""
-        return min((process.clock.origin.monotonic_ns for process in self.processes), default=0)
+        return min((process.began.monotonic_ns for process in self.processes), default=0)
 
     @property
     def duration_s(self) -> float:
