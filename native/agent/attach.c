@@ -33,7 +33,7 @@ static bool is_expected(void) {
     if (gv_folder(folder, sizeof folder) < 0) {
         return false;
     }
-    snprintf(path, sizeof path, "%s/.%s.settings", folder, gv_attach_token);
+    snprintf(path, sizeof path, "%s/%s.settings", folder, gv_attach_token);
     return access(path, R_OK) == 0;
 }
 

@@ -204,6 +204,16 @@ uint32_t gv_current_run(void) {
     return caller.run ? atomic_load_explicit(&caller.run->number, memory_order_relaxed) : 0;
 }
 
+bool gv_current_split(uint32_t *run, const struct gv_graph **graph, uint32_t *first) {
+    if (!caller.run || !caller.split_depth || !caller.run->graph || caller.split.first == UINT32_MAX) {
+        return false;
+    }
+    *run = atomic_load_explicit(&caller.run->number, memory_order_relaxed);
+    *graph = caller.run->graph;
+    *first = caller.split.first;
+    return true;
+}
+
 void gv_runs_after_fork(void) {
     for (uint32_t i = 0; i < GV_ACTIVE_RUNS; i++) {
         atomic_store(&gv_runs[i].number, 0);
