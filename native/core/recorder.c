@@ -221,7 +221,8 @@ struct gv_recorder *gv_recorder_open(const char *folder, const char *token, cons
     if (folder_length >= (int)sizeof recorder->folder || token_length >= (int)sizeof recorder->token) {
         *error = ENAMETOOLONG;
     } else {
-        *error = gv_writer_create(&recorder->writer, path);
+        *error = options->max_bytes ? gv_writer_create_circular(&recorder->writer, path, options->max_bytes)
+                                    : gv_writer_create(&recorder->writer, path);
     }
     if (*error) {
         free(recorder);

@@ -11,6 +11,9 @@
 
 #define BATCH 8192u
 #define DEFS_BATCH (1u << 20)
+/* Where chunks take the place of others, small ones fit better. */
+#define CIRCULAR_BATCH 1024u
+#define CIRCULAR_DEFS_BATCH (1u << 16)
 #define ENDED_RUNS 1024u
 #define META_INTERVAL_NS 1000000000u
 
@@ -120,6 +123,7 @@ static void write_definitions(struct gv_drain *drain) {
     if (tail > drain->view.log_capacity) {
         return;
     }
+    uint64_t batch = drain->writer->circular ? CIRCULAR_DEFS_BATCH : DEFS_BATCH;
     while (drain->log_position < tail) {
         const uint8_t *at = drain->view.log + drain->log_position;
         uint64_t left = tail - drain->log_position, length = 0;
@@ -130,7 +134,7 @@ static void write_definitions(struct gv_drain *drain) {
                 drain->log_position = tail; /* not our writer's work: leave it out */
                 return;
             }
-            if (length && length + header.length > DEFS_BATCH) {
+            if (length && length + header.length > batch) {
                 break;
             }
             if (header.kind == GV_DEF_NOTE && drain->note && drain->log_position + length >= drain->news &&
@@ -177,16 +181,19 @@ static void write_records(struct gv_drain *drain, uint32_t ring, const struct gv
         return;
     }
     struct gv_records_state state = {0};
+    uint64_t latest = 0;
     uint8_t *out = gv_varint_put(drain->payload, ring);
     out = gv_varint_put(out, count);
     for (size_t i = 0; i < count; i++) {
         out = gv_record_encode(&state, &records[i], out);
         note_run(drain, &records[i]);
+        uint64_t end = records[i].kind == GV_KIND_RUN ? drain->ended[records[i].run % ENDED_RUNS].end : state.end;
+        latest = end > latest ? end : latest;
     }
     if (state.end > drain->latest) {
         drain->latest = state.end;
     }
-    write_chunk(drain, GV_CHUNK_RECS, drain->payload, (size_t)(out - drain->payload));
+    gv_writer_records(drain->writer, drain->process, latest, drain->payload, (size_t)(out - drain->payload));
     drain->records += count;
 }
 
@@ -241,6 +248,7 @@ static unsigned drain_rings(struct gv_drain *drain) {
     unsigned fullest = 0;
     uint32_t count = drain->view.ring_count;
     uint64_t capacity = drain->view.ring_records;
+    size_t batch = drain->writer->circular ? CIRCULAR_BATCH : BATCH;
     /* Heads first, definitions second, records last: whatever the records refer to is then written before. */
     for (uint32_t i = 0; i < count; i++) {
         struct ring_state *state = &drain->rings[i];
@@ -254,7 +262,7 @@ static unsigned drain_rings(struct gv_drain *drain) {
         struct ring_state *state = &drain->rings[i];
         while (state->position < state->head) {
             size_t got =
-                gv_view_copy(&drain->view, i, &state->position, state->head, drain->batch, BATCH, &state->lost);
+                gv_view_copy(&drain->view, i, &state->position, state->head, drain->batch, batch, &state->lost);
             got = without_taken(state, drain->batch, got, state->position);
             got = without_old(drain, drain->batch, got);
             write_records(drain, i, drain->batch, got);

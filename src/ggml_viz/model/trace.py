@@ -97,7 +97,12 @@ class Process:
     @property
     def began(self) -> Calibration:
         """When its recording began: its first calibration, long after the process's start where one attached."""
-        return next(iter(self.file.calibrations), self.clock.origin)
+        first = next(iter(self.file.calibrations), self.clock.origin)
+        if not self.file.let_go:
+            return first
+        ticks = self.file.whole_from
+        since = int(self.clock.monotonic_ns(np.array([ticks], np.uint64))[0]) - first.monotonic_ns
+        return Calibration(ticks, first.monotonic_ns + since, first.wall_ns + since)
 
     @cached_property
     def graphs(self) -> dict[int, Graph]:
@@ -164,7 +169,8 @@ class Process:
         for position, chunk in enumerate(index.chunks):
             if filled + chunk.count > len(window):
                 window = np.concatenate([window[:filled], np.empty(filled + chunk.count, RECORD_DTYPE)])
-            filled += self.file.decode(chunk, window[filled:])
+            decoded = self.file.decode(chunk, window[filled:])
+            filled += _keep_whole(window[filled : filled + decoded], self.file, index.last_partial_run)
             last = position + 1 == len(index.chunks)
             # A window grows with what had to wait for it, so that no record waits again and again.
             if not last and filled - waiting < max(_WINDOW_RECORDS // 2, waiting):
@@ -203,12 +209,14 @@ class _Index:
         chunks: The chunks that hold NODEs, sorted by `first_runs`.
         first_runs: The smallest run number among the NODEs of each of them.
         undecodable: Records in chunks that cannot be decoded.
+        last_partial_run: Of runs up to this one records may have been let go; 0: of none.
     """
 
     others: Structured
     chunks: list[RecordChunk]
     first_runs: npt.NDArray[np.int64]
     undecodable: int
+    last_partial_run: int
 
     @classmethod
     def of(cls, file: ProcessTrace) -> _Index:
@@ -218,10 +226,14 @@ class _Index:
         first_runs: list[npt.NDArray[np.int64]] = []
         batch: list[RecordChunk] = []
         starts: list[int] = []
-        filled = undecodable = 0
+        filled = undecodable = last_partial_run = 0
 
         def look() -> None:
+            nonlocal last_partial_run
             records = window[:filled]
+            if file.let_go:
+                partial = records["run"][records["start"] <= file.whole_from]
+                last_partial_run = max(last_partial_run, int(partial.max(initial=0)))
             run = records["run"].astype(np.int64)
             is_other = records["kind"] != KIND_NODE
             if is_other.any():
@@ -248,7 +260,18 @@ class _Index:
             look()
         firsts = np.concatenate([*first_runs, np.empty(0, np.int64)])
         order = np.argsort(firsts, kind="stable")
-        return cls(np.concatenate([*others, window[:0]]), [chunks[i] for i in order], firsts[order], undecodable)
+        rest = np.concatenate([*others, window[:0]])
+        rest = rest[: _keep_whole(rest, file, last_partial_run)]
+        return cls(rest, [chunks[i] for i in order], firsts[order], undecodable, last_partial_run)
+
+
+def _keep_whole(records: Structured, file: ProcessTrace, last_partial_run: int) -> int:
+    """Moves to the front what belongs to runs of which nothing was let go. Returns how many records those are."""
+    if not file.let_go:
+        return len(records)
+    kept = records[(records["run"] > last_partial_run) | ((records["run"] == 0) & (records["start"] > file.whole_from))]
+    records[: len(kept)] = kept
+    return len(kept)
 
 
 class Trace:
