@@ -66,7 +66,8 @@ def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = 
     segment = _segment_of(folder, pid)
     token = segment.name.partition(".")[0] if segment else f"at{pid}"
     try:
-        recorder = native.Recorder(folder, segment.name if segment else token, path, late=segment is not None)
+        name = segment.name if segment else token
+        recorder = native.Recorder(folder, name, path, settings.output.max_size, late=segment is not None)
     except OSError as error:
         raise UserError(f"the trace cannot be written: {path}: {error.strerror}", exit_status=125) from None
     status = None
