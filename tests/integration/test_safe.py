@@ -432,13 +432,16 @@ def test_flight_recorder_killed(tiny: Tiny, tmp_path: Path) -> None:
     for delay_s in (0.4, 0.7, 1.1):
         trace = tmp_path / f"{delay_s}.ggmlviz"
         command = [*recording(trace, [])[:-1], "--max-size", "1MB", "--", *tiny("load", "run:100000")]
-        recorder = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        recorder = subprocess.Popen(
+            command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         try:
             time.sleep(delay_s)
             wait_for_size(trace, 900_000)
         finally:
             recorder.kill()
             recorder.wait()
+            os.killpg(recorder.pid, signal.SIGKILL)  # the program, which outlives its recorder
         file = open_trace(trace)
         assert trace.stat().st_size <= 1_000_000
         assert file.integrity.damage is None or file.integrity.damage.startswith("cut")
