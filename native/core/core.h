@@ -99,6 +99,35 @@ GV_EXPORT int64_t gv_recorder_message(struct gv_recorder *recorder, uint32_t who
  * are gone are removed; those alive are told to stop recording and keep theirs for a later recording. */
 GV_EXPORT void gv_recorder_close(struct gv_recorder *recorder, struct gv_recorder_status *status);
 
+/* --- looking at segments, and steering agents --- */
+
+/* What a segment says of its process, at one glance. */
+struct gv_segment_state {
+    uint64_t start_wall_ns;
+    uint64_t records; /* ever published, by all rings */
+    uint64_t dropped, skipped, definitions_dropped;
+    uint64_t touched_bytes;
+    uint32_t pid;
+    uint32_t alive;                  /* 1: that process lives */
+    uint32_t control;                /* enum gv_detail | GV_CONTROL_… */
+    uint32_t recorder;               /* living process that records it; 0: none does */
+    uint32_t phase;                  /* enum gv_phase of the run in progress; GV_PHASE_COUNT: there is none */
+    uint32_t runs[GV_PHASE_COUNT];   /* that ended in the last whole second, by phase */
+    uint32_t tokens[GV_PHASE_COUNT]; /* that went through the model in these */
+    uint32_t reserved;
+};
+
+/* Describes the segment at `path`. Returns 0 or a negative errno. */
+GV_EXPORT int gv_segment_describe(const char *path, struct gv_segment_state *out);
+
+/* Copies the definitions of its log but for graphs and placements, the bulky ones, as far as there is room. Returns
+ * their length, or a negative errno. */
+GV_EXPORT int64_t gv_segment_definitions(const char *path, uint8_t *out, size_t capacity);
+
+/* Clears and sets bits of its control word in one step. words[0] and words[1]: before, and after. Returns 0 or a
+ * negative errno. */
+GV_EXPORT int gv_segment_control(const char *path, uint32_t clear, uint32_t set, uint32_t words[2]);
+
 /* Removes segments in `folder` that neither a process nor a recorder holds. Returns how many. */
 GV_EXPORT int gv_segments_sweep(const char *folder);
 

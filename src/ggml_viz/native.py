@@ -22,6 +22,10 @@ _FOLDER = Path(__file__).parent / "_native"
 
 # enum gv_kind
 KIND_NODE, KIND_RUN, KIND_SPLIT, KIND_COPY = range(4)
+# enum gv_phase
+PHASE_COUNT = 4
+# What the control word of a segment holds.
+CONTROL_DETAIL_MASK, CONTROL_PAUSED, CONTROL_STOPPED = 0x3, 0x4, 0x8
 # enum gv_clock_kind
 CLOCK_MONOTONIC, CLOCK_COUNTER = range(2)
 
@@ -104,6 +108,9 @@ TENSOR_ROW_DTYPE = _dtype(
 )
 """`struct gv_tensor_row`: one tensor of a GRAPH definition; `name_offset` counts from the start of the decoded body."""
 
+# More than a process's definitions take, graphs and placements left out.
+_DEFINITIONS_BYTES = 4 << 20
+
 Structured: TypeAlias = npt.NDArray[np.void]
 Payload: TypeAlias = bytes | bytearray | memoryview | npt.NDArray[np.uint8]
 
@@ -121,6 +128,19 @@ class _RecorderStatus(ctypes.Structure):
         *((name, ctypes.c_uint64) for name in ("processes", "alive", "records", "lost", "bytes")),
         ("error", ctypes.c_int32),
         ("refused", ctypes.c_uint32),
+    ]
+
+
+class _SegmentState(ctypes.Structure):
+    _fields_ = [
+        *(
+            (name, ctypes.c_uint64)
+            for name in ("start_wall_ns", "records", "dropped", "skipped", "definitions_dropped", "touched_bytes")
+        ),
+        *((name, ctypes.c_uint32) for name in ("pid", "alive", "control", "recorder", "phase")),
+        ("runs", ctypes.c_uint32 * PHASE_COUNT),
+        ("tokens", ctypes.c_uint32 * PHASE_COUNT),
+        ("reserved", ctypes.c_uint32),
     ]
 
 
@@ -159,6 +179,41 @@ class RecorderStatus:
     bytes: int
     error: int
     refused: int = 0
+
+
+@dataclass(frozen=True)
+class SegmentState:
+    """What a segment says of its process, at one glance.
+
+    Attributes:
+        pid: The process.
+        alive: Whether it lives.
+        control: The detail, and CONTROL_… bits.
+        recorder: The living process that records it; 0: none does.
+        start_wall_ns: When the agent came, in ns since 1970.
+        records: That it has ever made.
+        dropped: Records that found no ring.
+        skipped: Records left out on request.
+        definitions_dropped: Definitions that found their log full.
+        touched_bytes: Memory that the segment takes.
+        phase: The enum gv_phase of the run in progress; None: there is none.
+        runs: That ended in the last whole second, by phase.
+        tokens: That went through the model in these, by phase.
+    """
+
+    pid: int
+    alive: bool
+    control: int
+    recorder: int
+    start_wall_ns: int
+    records: int
+    dropped: int
+    skipped: int
+    definitions_dropped: int
+    touched_bytes: int
+    phase: int | None
+    runs: tuple[int, ...]
+    tokens: tuple[int, ...]
 
 
 def agent_path() -> Path:
@@ -204,6 +259,9 @@ def _core() -> ctypes.CDLL:
         "gv_recorder_message": (i64, [pointer, pointer, ctypes.c_char_p, size]),
         "gv_recorder_drain": (None, [pointer, i32, i32, status]),
         "gv_recorder_close": (None, [pointer, status]),
+        "gv_segment_describe": (i32, [ctypes.c_char_p, ctypes.POINTER(_SegmentState)]),
+        "gv_segment_definitions": (i64, [ctypes.c_char_p, pointer, size]),
+        "gv_segment_control": (i32, [ctypes.c_char_p, ctypes.c_uint32, ctypes.c_uint32, pointer]),
         "gv_segments_sweep": (i32, [ctypes.c_char_p]),
         "gv_segments_folder": (i32, [ctypes.c_char_p, size]),
         "gv_clock_now": (i32, [pointer]),
@@ -380,6 +438,60 @@ def segments_folder() -> Path:
     if length < 0:
         raise OSError(-length, os.strerror(-length))
     return Path(os.fsdecode(out.raw[:length]))
+
+
+def _no_error(result: int, path: Path) -> int:
+    if result < 0:
+        raise OSError(-result, os.strerror(-result), str(path))
+    return result
+
+
+def segment_describe(path: Path) -> SegmentState:
+    """Describes the segment at a path.
+
+    Raises:
+        OSError: It is gone, not ready yet, or no segment.
+    """
+    state = _SegmentState()
+    _no_error(_core().gv_segment_describe(os.fsencode(path), ctypes.byref(state)), path)
+    return SegmentState(
+        pid=state.pid,
+        alive=bool(state.alive),
+        control=state.control,
+        recorder=state.recorder,
+        start_wall_ns=state.start_wall_ns,
+        records=state.records,
+        dropped=state.dropped,
+        skipped=state.skipped,
+        definitions_dropped=state.definitions_dropped,
+        touched_bytes=state.touched_bytes,
+        phase=state.phase if state.phase < PHASE_COUNT else None,
+        runs=tuple(state.runs),
+        tokens=tuple(state.tokens),
+    )
+
+
+def segment_definitions(path: Path) -> bytes:
+    """The definitions of a segment's log but for graphs and placements, as a DEFS chunk has them.
+
+    Raises:
+        OSError: It is gone, not ready yet, or no segment.
+    """
+    out = np.empty(_DEFINITIONS_BYTES, np.uint8)
+    return out[
+        : _no_error(_core().gv_segment_definitions(os.fsencode(path), out.ctypes.data, out.size), path)
+    ].tobytes()
+
+
+def segment_control(path: Path, clear: int, set_: int) -> tuple[int, int]:
+    """Clears and sets bits of a segment's control word in one step; returns what it was and what it is now.
+
+    Raises:
+        OSError: It is gone, not ready yet, or no segment.
+    """
+    words = np.zeros(2, np.uint32)
+    _no_error(_core().gv_segment_control(os.fsencode(path), clear, set_, words.ctypes.data), path)
+    return int(words[0]), int(words[1])
 
 
 def segments_sweep(folder: Path) -> int:

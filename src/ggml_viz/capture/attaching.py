@@ -15,6 +15,7 @@ from ggml_viz import native
 from ggml_viz.capture.files import remove_trace, spare_other_files
 from ggml_viz.capture.handover import handed_over
 from ggml_viz.capture.inject import inject_agent
+from ggml_viz.capture.segments import segment_of
 from ggml_viz.capture.target import Target, find_target
 from ggml_viz.errors import UserError
 from ggml_viz.settings.model import Settings
@@ -63,7 +64,7 @@ def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = 
         native.segments_sweep(folder)
     except OSError as error:
         raise UserError(f"no folder for shared memory: {error.strerror}", exit_status=125) from None
-    segment = _segment_of(folder, pid)
+    segment = segment_of(folder, pid)
     token = segment.name.partition(".")[0] if segment else f"at{pid}"
     try:
         name = segment.name if segment else token
@@ -85,12 +86,6 @@ def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = 
     if not status.records:
         remove_trace(path)
     return Attachment(target, path if status.records else None, status, ended)
-
-
-def _segment_of(folder: Path, pid: int) -> Path | None:
-    """The segment that an agent in this process has made, if there is one."""
-    found = [path for path in folder.glob(f"*.{pid}.*") if not path.name.startswith(".")]
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def _record(recorder: native.Recorder, pid: int, duration_s: float | None, asked_to_end: list[int]) -> bool:
