@@ -296,11 +296,13 @@ static void start_drainer(void) {
         return;
     }
     uint32_t process = (uint32_t)(gv_process_id() << 8 | (gv_segment->start_ticks >> 16 & 0xff));
-    drainer.drain = gv_view_open(&view, segment_path) == 0 ? gv_drain_open(&view, &drainer.writer, process) : NULL;
+    drainer.drain =
+        gv_view_open(&view, segment_path) == 0 ? gv_drain_open(&view, &drainer.writer, process, false) : NULL;
     if (!drainer.drain) {
         gv_writer_close(&drainer.writer);
         return;
     }
+    atomic_store(&gv_segment->recorder, gv_process_id());
     drainer.running = true;
     gv_start_thread(drain_loop);
 }
@@ -313,12 +315,18 @@ static void drop_file_size_signal(void) {
     sigtimedwait(&limit, NULL, &(struct timespec){0});
 }
 
+/* Whether a recorder outside has ended its recording, or died. One that has not come yet still will. */
+static bool is_given_up(void) {
+    uint32_t recorder = atomic_load(&gv_segment->recorder);
+    return recorder ? gv_process_gone(recorder) : atomic_load(&gv_segment->control) & GV_CONTROL_STOPPED;
+}
+
 void gv_finish(void) {
     if (atomic_load(&gv_state) != GV_ON || !gv_segment || gv_segment->pid != gv_process_id()) {
         return;
     }
-    if (recorder_outside) {
-        return; /* it sees to the rest */
+    if (recorder_outside && !is_given_up()) {
+        return; /* the recorder sees to the rest */
     }
     gv_inside = true;
     /* A full disk or a file size limit is no reason for a signal to the program. */

@@ -70,21 +70,63 @@ struct gv_recorder_status {
     uint64_t lost;      /* overwritten before they were read */
     uint64_t bytes;     /* size of the trace */
     int32_t error;      /* errno of the first failed write; 0: none. The trace then ends at its last whole chunk */
+    uint32_t refused;   /* a process that records one of the segments already, which therefore is not; 0: none */
+};
+
+/* How a recorder is to work. */
+struct gv_recorder_options {
+    uint64_t max_bytes; /* of the file, which then keeps the newest records (trace/circular.c); 0: no limit */
+    uint32_t late;      /* what is found has been there for a while: record from now on (trace/drain.h) */
     uint32_t reserved;
 };
 
-/* Creates the trace at `path` (truncating it) for the segments in `folder` whose names start with `token`
- * and a dot. Returns NULL and sets *error to an errno. */
-GV_EXPORT struct gv_recorder *gv_recorder_open(const char *folder, const char *token, const char *path, int *error);
+/* Creates the trace at `path` (truncating it) for the segments in `folder` whose names are `token`, or start with
+ * `token` and a dot. Returns NULL and sets *error to an errno. */
+GV_EXPORT struct gv_recorder *gv_recorder_open(const char *folder, const char *token, const char *path,
+                                               const struct gv_recorder_options *options, int *error);
 
 /* Drains until `pidfd` (if not -1) becomes readable or `timeout_ms` have passed, pacing itself by how full
  * the rings are. */
 GV_EXPORT void gv_recorder_drain(struct gv_recorder *recorder, int pidfd, int timeout_ms,
                                  struct gv_recorder_status *status);
 
-/* Drains what is left, ends every process (those alive are told to stop recording), removes the segments,
- * closes the trace and frees the recorder. */
+/* Takes the oldest message of an agent that has not been taken yet: who[0] its process, who[1] its level (enum
+ * gv_note). Returns the length of the text in `out`, which is cut at `capacity`, or -1 if there is none. Messages that
+ * nobody takes are dropped when there are many. */
+GV_EXPORT int64_t gv_recorder_message(struct gv_recorder *recorder, uint32_t who[2], char *out, size_t capacity);
+
+/* Drains what is left, ends every process, closes the trace and frees the recorder. The segments of processes that
+ * are gone are removed; those alive are told to stop recording and keep theirs for a later recording. */
 GV_EXPORT void gv_recorder_close(struct gv_recorder *recorder, struct gv_recorder_status *status);
+
+/* --- looking at segments, and steering agents --- */
+
+/* What a segment says of its process, at one glance. */
+struct gv_segment_state {
+    uint64_t start_wall_ns;
+    uint64_t records; /* ever published, by all rings */
+    uint64_t dropped, skipped, definitions_dropped;
+    uint64_t touched_bytes;
+    uint32_t pid;
+    uint32_t alive;                  /* 1: that process lives */
+    uint32_t control;                /* enum gv_detail | GV_CONTROL_… */
+    uint32_t recorder;               /* living process that records it; 0: none does */
+    uint32_t phase;                  /* enum gv_phase of the run in progress; GV_PHASE_COUNT: there is none */
+    uint32_t runs[GV_PHASE_COUNT];   /* that ended in the last whole second, by phase */
+    uint32_t tokens[GV_PHASE_COUNT]; /* that went through the model in these */
+    uint32_t reserved;
+};
+
+/* Describes the segment at `path`. Returns 0 or a negative errno. */
+GV_EXPORT int gv_segment_describe(const char *path, struct gv_segment_state *out);
+
+/* Copies the definitions of its log but for graphs and placements, the bulky ones, as far as there is room. Returns
+ * their length, or a negative errno. */
+GV_EXPORT int64_t gv_segment_definitions(const char *path, uint8_t *out, size_t capacity);
+
+/* Clears and sets bits of its control word in one step. words[0] and words[1]: before, and after. Returns 0 or a
+ * negative errno. */
+GV_EXPORT int gv_segment_control(const char *path, uint32_t clear, uint32_t set, uint32_t words[2]);
 
 /* Removes segments in `folder` that neither a process nor a recorder holds. Returns how many. */
 GV_EXPORT int gv_segments_sweep(const char *folder);

@@ -18,6 +18,8 @@
 #define FIRST_SCAN_INTERVAL_NS 20000000u
 #define SCAN_INTERVAL_NS 100000000u
 #define NAME_LENGTH 256u
+#define MESSAGES 64u
+#define MESSAGE_BYTES 512u
 
 struct watched {
     struct watched *next;
@@ -25,24 +27,90 @@ struct watched {
     char name[NAME_LENGTH];
 };
 
+struct message {
+    uint32_t pid, level;
+    size_t length;
+    char text[MESSAGE_BYTES];
+};
+
 struct gv_recorder {
     struct gv_writer writer;
     struct watched *watched;
     char folder[4096];
-    char prefix[NAME_LENGTH];
+    char token[NAME_LENGTH];
+    bool late;
     uint32_t processes;
+    uint32_t refused; /* at the last scan */
     uint64_t next_scan_ns;
     uint64_t pace_ns;
     uint64_t ended_records, ended_lost;
+    struct message messages[MESSAGES]; /* a queue */
+    uint32_t first_message, message_count;
 };
 
 static void path_of(const struct gv_recorder *recorder, const char *name, char *out, size_t capacity) {
     snprintf(out, capacity, "%s/%s", recorder->folder, name);
 }
 
+/* Takes the segment for this recorder. Returns 0, or the living process that records it already. */
+static uint32_t claim(struct gv_segment *segment) {
+    uint32_t holder = 0, own = gv_process_id();
+    for (int tries = 0; tries < 100; tries++) { /* a word that never stays the same is nobody's claim */
+        if (atomic_compare_exchange_strong(&segment->recorder, &holder, own)) {
+            return 0;
+        }
+        if (holder && !gv_process_gone(holder)) {
+            return holder;
+        }
+    }
+    return holder ? holder : UINT32_MAX;
+}
+
+static void release(struct gv_segment *segment) {
+    uint32_t own = gv_process_id();
+    atomic_compare_exchange_strong(&segment->recorder, &own, 0);
+}
+
+/* Has an idle agent record again: it reads the settings that were left for it before it does. */
+static void wake(struct gv_segment *segment) {
+    atomic_fetch_add_explicit(&segment->recording, 1, memory_order_release);
+    atomic_fetch_and_explicit(&segment->control, ~(GV_CONTROL_STOPPED | GV_CONTROL_PAUSED), memory_order_release);
+}
+
+static void keep_message(void *context, uint32_t pid, uint32_t level, const char *text, size_t length) {
+    struct gv_recorder *recorder = context;
+    if (recorder->message_count == MESSAGES) {
+        return;
+    }
+    struct message *message = &recorder->messages[(recorder->first_message + recorder->message_count++) % MESSAGES];
+    message->pid = pid;
+    message->level = level;
+    message->length = length < MESSAGE_BYTES ? length : MESSAGE_BYTES;
+    memcpy(message->text, text, message->length);
+}
+
+int64_t gv_recorder_message(struct gv_recorder *recorder, uint32_t who[2], char *out, size_t capacity) {
+    if (!recorder->message_count) {
+        return -1;
+    }
+    const struct message *message = &recorder->messages[recorder->first_message];
+    recorder->first_message = (recorder->first_message + 1) % MESSAGES;
+    recorder->message_count--;
+    who[0] = message->pid;
+    who[1] = message->level;
+    size_t length = message->length < capacity ? message->length : capacity;
+    memcpy(out, message->text, length);
+    return (int64_t)length;
+}
+
+static bool is_wanted(const struct gv_recorder *recorder, const char *name) {
+    size_t length = strlen(recorder->token);
+    return strlen(name) < NAME_LENGTH && (name[length] == '.' || name[length] == '\0');
+}
+
 static void found(const char *name, void *context) {
     struct gv_recorder *recorder = context;
-    if (strlen(name) >= NAME_LENGTH) {
+    if (!is_wanted(recorder, name)) {
         return;
     }
     for (struct watched *w = recorder->watched; w; w = w->next) {
@@ -56,18 +124,25 @@ static void found(const char *name, void *context) {
     if (gv_view_open(&view, path) != 0) {
         return; /* not ready yet: the next scan finds it */
     }
-    struct watched *watched = calloc(1, sizeof *watched);
-    struct gv_drain *drain = gv_drain_open(&view, &recorder->writer, recorder->processes + 1);
-    if (!watched || !drain) {
-        free(watched);
-        if (drain) {
-            struct gv_stat stat;
-            gv_drain_close(drain, GV_DONE_DETACHED, &stat);
-        } else {
-            gv_view_close(&view);
-        }
+    uint32_t holder = claim(view.segment);
+    if (holder) {
+        recorder->refused = holder;
+        gv_view_close(&view);
         return;
     }
+    struct watched *watched = calloc(1, sizeof *watched);
+    struct gv_drain *drain =
+        watched ? gv_drain_open(&view, &recorder->writer, recorder->processes + 1, recorder->late) : NULL;
+    if (!drain) {
+        free(watched);
+        release(view.segment);
+        gv_view_close(&view);
+        return;
+    }
+    if (recorder->late) {
+        wake(view.segment);
+    }
+    gv_drain_on_note(drain, keep_message, recorder);
     recorder->processes++;
     watched->drain = drain;
     memcpy(watched->name, name, strlen(name) + 1);
@@ -77,16 +152,22 @@ static void found(const char *name, void *context) {
 
 static void end(struct gv_recorder *recorder, struct watched *watched, enum gv_done reason) {
     struct gv_stat stat;
-    recorder->ended_records += gv_drain_close(watched->drain, reason, &stat);
+    recorder->ended_records += gv_drain_finish(watched->drain, reason, &stat);
     recorder->ended_lost += stat.lost;
+    if (reason == GV_DONE_DETACHED) {
+        release(gv_drain_view(watched->drain)->segment);
+    } else {
+        char path[8192];
+        path_of(recorder, watched->name, path, sizeof path);
+        unlink(path);
+    }
+    gv_drain_abandon(watched->drain);
     watched->drain = NULL;
-    char path[8192];
-    path_of(recorder, watched->name, path, sizeof path);
-    unlink(path);
 }
 
 static void scan(struct gv_recorder *recorder) {
-    gv_list(recorder->folder, recorder->prefix, found, recorder);
+    recorder->refused = 0;
+    gv_list(recorder->folder, recorder->token, found, recorder);
     for (struct watched *w = recorder->watched; w; w = w->next) {
         if (w->drain) {
             const struct gv_view *view = gv_drain_view(w->drain);
@@ -117,6 +198,7 @@ static void report(const struct gv_recorder *recorder, struct gv_recorder_status
         .lost = recorder->ended_lost,
         .bytes = recorder->writer.bytes,
         .error = recorder->writer.error,
+        .refused = recorder->refused,
     };
     for (struct watched *w = recorder->watched; w; w = w->next) {
         if (w->drain) {
@@ -127,23 +209,26 @@ static void report(const struct gv_recorder *recorder, struct gv_recorder_status
     }
 }
 
-struct gv_recorder *gv_recorder_open(const char *folder, const char *token, const char *path, int *error) {
+struct gv_recorder *gv_recorder_open(const char *folder, const char *token, const char *path,
+                                     const struct gv_recorder_options *options, int *error) {
     struct gv_recorder *recorder = calloc(1, sizeof *recorder);
     if (!recorder) {
         *error = ENOMEM;
         return NULL;
     }
     int folder_length = snprintf(recorder->folder, sizeof recorder->folder, "%s", folder);
-    int prefix_length = snprintf(recorder->prefix, sizeof recorder->prefix, "%s.", token);
-    if (folder_length >= (int)sizeof recorder->folder || prefix_length >= (int)sizeof recorder->prefix) {
+    int token_length = snprintf(recorder->token, sizeof recorder->token, "%s", token);
+    if (folder_length >= (int)sizeof recorder->folder || token_length >= (int)sizeof recorder->token) {
         *error = ENAMETOOLONG;
     } else {
-        *error = gv_writer_create(&recorder->writer, path);
+        *error = options->max_bytes ? gv_writer_create_circular(&recorder->writer, path, options->max_bytes)
+                                    : gv_writer_create(&recorder->writer, path);
     }
     if (*error) {
         free(recorder);
         return NULL;
     }
+    recorder->late = options->late;
     recorder->pace_ns = PACE_MIN_NS;
     return recorder;
 }

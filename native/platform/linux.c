@@ -139,7 +139,7 @@ int gv_segment_open(const char *path, uint64_t *size) {
 }
 
 /* A process that is only waiting to be reaped is gone. */
-static bool process_gone(uint32_t pid) {
+bool gv_process_gone(uint32_t pid) {
     char path[32], text[512];
     snprintf(path, sizeof path, "/proc/%u/stat", pid);
     size_t length = read_file(path, text, sizeof text - 1);
@@ -151,7 +151,7 @@ static bool process_gone(uint32_t pid) {
 bool gv_segment_abandoned(int fd, uint32_t pid) {
     /* Both are asked: a program may close descriptors that it did not open, and a process may live in a
      * namespace where its number means another one. */
-    if (!process_gone(pid)) {
+    if (!gv_process_gone(pid)) {
         return false;
     }
     bool alone = flock(fd, LOCK_EX | LOCK_NB) == 0;

@@ -23,6 +23,9 @@ int gv_segment_open(const char *path, uint64_t *size);
 /* True if the process `pid` is gone and nobody but this descriptor holds its file. */
 bool gv_segment_abandoned(int fd, uint32_t pid);
 
+/* True if there is no such process, or it is only waiting to be reaped. */
+bool gv_process_gone(uint32_t pid);
+
 void *gv_map(int fd, uint64_t size);
 void gv_unmap(void *address, uint64_t size);
 void gv_close(int fd);

@@ -12,18 +12,31 @@
 
 struct gv_drain;
 
-/* Starts draining `view` (which it takes over) as `process` of the file. NULL if memory is short. */
-struct gv_drain *gv_drain_open(const struct gv_view *view, struct gv_writer *writer, uint32_t process);
+/* Starts draining `view` (which it takes over) as `process` of the file. NULL if memory is short.
+ *
+ * `late`: the recording begins now. Definitions are read from the start of the log; records, and what is counted, from
+ * this moment on. A run that is in progress, and the last nodes of one that has just ended, belong to the time before
+ * and are left out whole. */
+struct gv_drain *gv_drain_open(const struct gv_view *view, struct gv_writer *writer, uint32_t process, bool late);
+
+/* Has `note` called for each NOTE of the agent's that is drained from now on (but not for those of before a late
+ * beginning). The text is not terminated. */
+typedef void (*gv_drain_note)(void *context, uint32_t pid, uint32_t level, const char *text, size_t length);
+void gv_drain_on_note(struct gv_drain *drain, gv_drain_note note, void *context);
 
 /* Writes what has been published since the last call. Returns how full the fullest ring was, in percent. */
 unsigned gv_drain_step(struct gv_drain *drain);
 
-/* Writes what is left, and the process's last chunks, and frees the drain with its view. With
- * GV_DONE_ENDED the segment is taken to be silent: a run still in progress in it never ended, which makes the
- * reason GV_DONE_ABNORMAL. Returns how many records it has written to the file in all. */
+/* Writes what is left, and the process's last chunks. With GV_DONE_ENDED the segment is taken to be silent: a run still
+ * in progress in it never ended, which makes the reason GV_DONE_ABNORMAL. Returns how many records it has written to
+ * the file in all. */
+uint64_t gv_drain_finish(struct gv_drain *drain, enum gv_done reason, struct gv_stat *stat);
+
+/* The same, and frees the drain with its view. */
 uint64_t gv_drain_close(struct gv_drain *drain, enum gv_done reason, struct gv_stat *stat);
 
-/* Frees the drain with its view and writes nothing: a fork's, whose parent goes on draining. */
+/* Frees the drain with its view and writes nothing: one that is finished, or a fork's, whose parent goes on draining.
+ */
 void gv_drain_abandon(struct gv_drain *drain);
 
 /* Counters so far. */

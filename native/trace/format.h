@@ -14,6 +14,9 @@
 #define GV_CHUNK_RECS GV_FOURCC('R', 'E', 'C', 'S')
 #define GV_CHUNK_CLOK GV_FOURCC('C', 'L', 'O', 'K')
 #define GV_CHUNK_STAT GV_FOURCC('S', 'T', 'A', 'T')
+/* Of the header's flags: the file was written as trace/circular.h says. */
+#define GV_TRACE_CIRCULAR 1u
+#define GV_CHUNK_PAD GV_FOURCC('P', 'A', 'D', ' ')
 #define GV_CHUNK_DONE GV_FOURCC('D', 'O', 'N', 'E')
 
 struct gv_file_header {
@@ -27,6 +30,13 @@ struct gv_chunk_header {
     uint32_t process;
     uint32_t length;
     uint32_t crc;
+};
+
+/* At the beginning of each chunk's payload in a circular file, PADs excepted. */
+struct gv_circular_prefix {
+    uint64_t sequence; /* chunks written before */
+    uint64_t records;  /* of this process, in chunks written before, whether still there or not */
+    uint64_t latest;   /* no record of those ended after this, in ticks */
 };
 
 struct gv_stat {

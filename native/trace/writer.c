@@ -10,13 +10,14 @@
 #include <unistd.h>
 
 #include "platform/platform.h"
+#include "trace/circular.h"
 #include "trace/crc.h"
 #include "trace/format.h"
 #include "trace/writer.h"
 
 static int open_file(struct gv_writer *writer, const char *path, int flags) {
     memset(writer, 0, sizeof *writer);
-    writer->fd = open(path, O_APPEND | O_CREAT | O_CLOEXEC | flags, 0666);
+    writer->fd = open(path, O_CREAT | O_CLOEXEC | flags, 0666);
     writer->error = writer->fd < 0 ? errno : 0;
     return writer->error;
 }
@@ -69,8 +70,20 @@ static void write_header(struct gv_writer *writer, uint32_t group) {
 }
 
 int gv_writer_create(struct gv_writer *writer, const char *path) {
-    if (open_file(writer, path, O_WRONLY | O_TRUNC) == 0) {
+    if (open_file(writer, path, O_APPEND | O_WRONLY | O_TRUNC) == 0) {
         write_header(writer, 0);
+    }
+    return writer->error;
+}
+
+int gv_writer_create_circular(struct gv_writer *writer, const char *path, uint64_t max_bytes) {
+    if (open_file(writer, path, O_WRONLY | O_TRUNC) == 0) {
+        writer->circular = gv_circular_begin(writer->fd, max_bytes, pwrite, &writer->error);
+        if (writer->error) {
+            gv_writer_close(writer);
+        } else {
+            writer->bytes = gv_circular_bytes(writer->circular);
+        }
     }
     return writer->error;
 }
@@ -99,7 +112,7 @@ static enum owner owner_of(int fd, uint32_t group) {
 
 int gv_writer_join(struct gv_writer *writer, const char *path) {
     uint32_t group = gv_process_group();
-    if (open_file(writer, path, O_RDWR)) {
+    if (open_file(writer, path, O_APPEND | O_RDWR)) {
         return writer->error;
     }
     /* Processes of one job often start together: one of them begins the file, and the others find it begun. One that
@@ -134,8 +147,14 @@ int gv_writer_join(struct gv_writer *writer, const char *path) {
     return writer->error;
 }
 
-void gv_writer_chunk(struct gv_writer *writer, uint32_t kind, uint32_t process, const void *payload, size_t length) {
+static void write_chunk(struct gv_writer *writer, uint32_t kind, uint32_t process, uint64_t latest, const void *payload,
+                        size_t length) {
     if (writer->error || writer->fd < 0) {
+        return;
+    }
+    if (writer->circular) {
+        writer->error = gv_circular_chunk(writer->circular, kind, process, latest, payload, length);
+        writer->bytes = gv_circular_bytes(writer->circular);
         return;
     }
     struct gv_chunk_header header = chunk_header(kind, process, payload, length);
@@ -146,7 +165,20 @@ void gv_writer_chunk(struct gv_writer *writer, uint32_t kind, uint32_t process, 
     append(writer, parts, length ? 2 : 1);
 }
 
+void gv_writer_chunk(struct gv_writer *writer, uint32_t kind, uint32_t process, const void *payload, size_t length) {
+    write_chunk(writer, kind, process, 0, payload, length);
+}
+
+void gv_writer_records(struct gv_writer *writer, uint32_t process, uint64_t latest, const void *payload,
+                       size_t length) {
+    write_chunk(writer, GV_CHUNK_RECS, process, latest, payload, length);
+}
+
 void gv_writer_close(struct gv_writer *writer) {
+    if (writer->circular) {
+        gv_circular_free(writer->circular);
+        writer->circular = NULL;
+    }
     gv_close(writer->fd);
     writer->fd = -1;
 }

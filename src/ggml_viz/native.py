@@ -22,6 +22,10 @@ _FOLDER = Path(__file__).parent / "_native"
 
 # enum gv_kind
 KIND_NODE, KIND_RUN, KIND_SPLIT, KIND_COPY = range(4)
+# enum gv_phase
+PHASE_COUNT = 4
+# What the control word of a segment holds.
+CONTROL_DETAIL_MASK, CONTROL_PAUSED, CONTROL_STOPPED = 0x3, 0x4, 0x8
 # enum gv_clock_kind
 CLOCK_MONOTONIC, CLOCK_COUNTER = range(2)
 
@@ -104,6 +108,9 @@ TENSOR_ROW_DTYPE = _dtype(
 )
 """`struct gv_tensor_row`: one tensor of a GRAPH definition; `name_offset` counts from the start of the decoded body."""
 
+# More than a process's definitions take, graphs and placements left out.
+_DEFINITIONS_BYTES = 4 << 20
+
 Structured: TypeAlias = npt.NDArray[np.void]
 Payload: TypeAlias = bytes | bytearray | memoryview | npt.NDArray[np.uint8]
 
@@ -120,8 +127,25 @@ class _RecorderStatus(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_uint64) for name in ("processes", "alive", "records", "lost", "bytes")),
         ("error", ctypes.c_int32),
+        ("refused", ctypes.c_uint32),
+    ]
+
+
+class _SegmentState(ctypes.Structure):
+    _fields_ = [
+        *(
+            (name, ctypes.c_uint64)
+            for name in ("start_wall_ns", "records", "dropped", "skipped", "definitions_dropped", "touched_bytes")
+        ),
+        *((name, ctypes.c_uint32) for name in ("pid", "alive", "control", "recorder", "phase")),
+        ("runs", ctypes.c_uint32 * PHASE_COUNT),
+        ("tokens", ctypes.c_uint32 * PHASE_COUNT),
         ("reserved", ctypes.c_uint32),
     ]
+
+
+class _RecorderOptions(ctypes.Structure):
+    _fields_ = [("max_bytes", ctypes.c_uint64), ("late", ctypes.c_uint32), ("reserved", ctypes.c_uint32)]
 
 
 @dataclass(frozen=True)
@@ -145,6 +169,7 @@ class RecorderStatus:
         lost: Records overwritten before they were read.
         bytes: Size of the trace.
         error: errno of the first write that failed; 0: none. The trace then ends at its last whole chunk.
+        refused: A process that records one of the segments already, which therefore is not recorded here; 0: none.
     """
 
     processes: int
@@ -153,6 +178,42 @@ class RecorderStatus:
     lost: int
     bytes: int
     error: int
+    refused: int = 0
+
+
+@dataclass(frozen=True)
+class SegmentState:
+    """What a segment says of its process, at one glance.
+
+    Attributes:
+        pid: The process.
+        alive: Whether it lives.
+        control: The detail, and CONTROL_… bits.
+        recorder: The living process that records it; 0: none does.
+        start_wall_ns: When the agent came, in ns since 1970.
+        records: That it has ever made.
+        dropped: Records that found no ring.
+        skipped: Records left out on request.
+        definitions_dropped: Definitions that found their log full.
+        touched_bytes: Memory that the segment takes.
+        phase: The enum gv_phase of the run in progress; None: there is none.
+        runs: That ended in the last whole second, by phase.
+        tokens: That went through the model in these, by phase.
+    """
+
+    pid: int
+    alive: bool
+    control: int
+    recorder: int
+    start_wall_ns: int
+    records: int
+    dropped: int
+    skipped: int
+    definitions_dropped: int
+    touched_bytes: int
+    phase: int | None
+    runs: tuple[int, ...]
+    tokens: tuple[int, ...]
 
 
 def agent_path() -> Path:
@@ -191,9 +252,16 @@ def _core() -> ctypes.CDLL:
         "gv_graph_decode": (i64, [pointer, size, pointer, size]),
         "gv_placement_decode": (i64, [pointer, size, pointer, pointer, pointer, size]),
         "gv_fold_spans": (i64, [pointer, size, pointer, size]),
-        "gv_recorder_open": (pointer, [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.POINTER(i32)]),
+        "gv_recorder_open": (
+            pointer,
+            [*[ctypes.c_char_p] * 3, ctypes.POINTER(_RecorderOptions), ctypes.POINTER(i32)],
+        ),
+        "gv_recorder_message": (i64, [pointer, pointer, ctypes.c_char_p, size]),
         "gv_recorder_drain": (None, [pointer, i32, i32, status]),
         "gv_recorder_close": (None, [pointer, status]),
+        "gv_segment_describe": (i32, [ctypes.c_char_p, ctypes.POINTER(_SegmentState)]),
+        "gv_segment_definitions": (i64, [ctypes.c_char_p, pointer, size]),
+        "gv_segment_control": (i32, [ctypes.c_char_p, ctypes.c_uint32, ctypes.c_uint32, pointer]),
         "gv_segments_sweep": (i32, [ctypes.c_char_p]),
         "gv_segments_folder": (i32, [ctypes.c_char_p, size]),
         "gv_clock_now": (i32, [pointer]),
@@ -307,17 +375,20 @@ class Recorder:
 
     Args:
         folder: The folder of segments.
-        token: What the names of this recording's segments start with, up to their first dot.
+        token: What the names of this recording's segments start with, up to their first dot; or one segment's name.
         path: The trace, created or truncated.
+        max_bytes: The largest that the trace may get; it then keeps the newest records. None: no limit.
+        late: What is found has been there for a while: records from now on, and wakes agents that idle.
 
     Raises:
         OSError: The trace cannot be created.
     """
 
-    def __init__(self, folder: Path, token: str, path: Path) -> None:
+    def __init__(self, folder: Path, token: str, path: Path, max_bytes: int | None = None, late: bool = False) -> None:
         error = ctypes.c_int(0)
+        options = _RecorderOptions(max_bytes or 0, late)
         self._handle: int | None = _core().gv_recorder_open(
-            os.fsencode(folder), token.encode(), os.fsencode(path), ctypes.byref(error)
+            os.fsencode(folder), token.encode(), os.fsencode(path), ctypes.byref(options), ctypes.byref(error)
         )
         if not self._handle:
             raise OSError(error.value, os.strerror(error.value), str(path))
@@ -329,11 +400,20 @@ class Recorder:
         return _status(status)
 
     def close(self) -> RecorderStatus:
-        """Drains what is left, ends the trace, removes the segments."""
+        """Drains what is left and ends the trace; agents that live on idle."""
         status = _RecorderStatus()
         _core().gv_recorder_close(self._open_handle(), ctypes.byref(status))
         self._handle = None
         return _status(status)
+
+    def messages(self) -> list[tuple[int, int, str]]:
+        """What agents noted since the last call: process, level (NOTE_… of `trace.definitions`), text."""
+        who = np.zeros(2, np.uint32)
+        text = ctypes.create_string_buffer(512)
+        messages = []
+        while (length := _core().gv_recorder_message(self._open_handle(), who.ctypes.data, text, len(text))) >= 0:
+            messages.append((int(who[0]), int(who[1]), text.raw[:length].decode("utf-8", "replace")))
+        return messages
 
     def _open_handle(self) -> int:
         if self._handle is None:
@@ -342,7 +422,9 @@ class Recorder:
 
 
 def _status(status: _RecorderStatus) -> RecorderStatus:
-    return RecorderStatus(status.processes, status.alive, status.records, status.lost, status.bytes, status.error)
+    return RecorderStatus(
+        status.processes, status.alive, status.records, status.lost, status.bytes, status.error, status.refused
+    )
 
 
 def segments_folder() -> Path:
@@ -356,6 +438,60 @@ def segments_folder() -> Path:
     if length < 0:
         raise OSError(-length, os.strerror(-length))
     return Path(os.fsdecode(out.raw[:length]))
+
+
+def _no_error(result: int, path: Path) -> int:
+    if result < 0:
+        raise OSError(-result, os.strerror(-result), str(path))
+    return result
+
+
+def segment_describe(path: Path) -> SegmentState:
+    """Describes the segment at a path.
+
+    Raises:
+        OSError: It is gone, not ready yet, or no segment.
+    """
+    state = _SegmentState()
+    _no_error(_core().gv_segment_describe(os.fsencode(path), ctypes.byref(state)), path)
+    return SegmentState(
+        pid=state.pid,
+        alive=bool(state.alive),
+        control=state.control,
+        recorder=state.recorder,
+        start_wall_ns=state.start_wall_ns,
+        records=state.records,
+        dropped=state.dropped,
+        skipped=state.skipped,
+        definitions_dropped=state.definitions_dropped,
+        touched_bytes=state.touched_bytes,
+        phase=state.phase if state.phase < PHASE_COUNT else None,
+        runs=tuple(state.runs),
+        tokens=tuple(state.tokens),
+    )
+
+
+def segment_definitions(path: Path) -> bytes:
+    """The definitions of a segment's log but for graphs and placements, as a DEFS chunk has them.
+
+    Raises:
+        OSError: It is gone, not ready yet, or no segment.
+    """
+    out = np.empty(_DEFINITIONS_BYTES, np.uint8)
+    return out[
+        : _no_error(_core().gv_segment_definitions(os.fsencode(path), out.ctypes.data, out.size), path)
+    ].tobytes()
+
+
+def segment_control(path: Path, clear: int, set_: int) -> tuple[int, int]:
+    """Clears and sets bits of a segment's control word in one step; returns what it was and what it is now.
+
+    Raises:
+        OSError: It is gone, not ready yet, or no segment.
+    """
+    words = np.zeros(2, np.uint32)
+    _no_error(_core().gv_segment_control(os.fsencode(path), clear, set_, words.ctypes.data), path)
+    return int(words[0]), int(words[1])
 
 
 def segments_sweep(folder: Path) -> int:

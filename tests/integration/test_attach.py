@@ -95,6 +95,48 @@ def test_settings_may_differ_each_time(tiny: Tiny, tmp_path: Path) -> None:
         assert {nodes[run] for run in whole} == {per_run}
 
 
+def test_a_later_recording_begins_when_it_begins(tiny: Tiny, tmp_path: Path) -> None:
+    with started(tiny("load", "input")) as (_, pid):
+        for number in range(2):
+            assert attach(pid, "--duration", "0.3", "--quiet", "-o", tmp_path / f"{number}").returncode == 0
+            time.sleep(1)
+    first, second = (report(tmp_path / str(number))["trace"] for number in range(2))
+    assert second["duration_s"] < 1
+    assert second["started"] > first["started"]
+    # Runs that were in progress are not there at all: what is there is whole.
+    ended, nodes = runs_and_nodes(tmp_path / "1")
+    assert min(nodes) == min(ended)
+    assert nodes[min(ended)] == Tiny.NODES * 2
+
+
+def test_recorded_already(tiny: Tiny, tmp_path: Path) -> None:
+    with started([str(GGML_VIZ), "run", "-q", "-o", str(tmp_path / "run"), "--", *tiny("load", "input")]) as (run, pid):
+        said = refused(pid, "-o", tmp_path / "t")
+        assert f"process {pid} is being recorded already, by process {run.pid}" in said
+        run.communicate("\n", TIMEOUT_S)
+    assert not (tmp_path / "t").exists()
+    assert_whole(tmp_path / "run")
+
+
+def test_recorded_by_itself_already(tiny: Tiny, tmp_path: Path) -> None:
+    own = {"LD_PRELOAD": str(native.agent_path()), "GGML_VIZ_OUTPUT": str(tmp_path / "own")}
+    with started(tiny("load", "input"), own) as (_, pid):
+        assert f"process {pid} is being recorded already, by itself" in refused(pid, "-o", tmp_path / "t")
+
+
+def test_a_recorder_that_died_is_replaced(tiny: Tiny, tmp_path: Path) -> None:
+    with started(tiny("load", "input")) as (_, pid):
+        command = [str(GGML_VIZ), "attach", str(pid), "-q", "-o", str(tmp_path / "killed")]
+        with subprocess.Popen(command) as watching:
+            wait_for_records(pid)
+            watching.kill()
+        time.sleep(0.5)
+        done = attach(pid, "--duration", "0.3", "-q", "-o", tmp_path / "t")
+        assert done.returncode == 0, done.stderr
+        assert_whole(tmp_path / "t")
+        assert report(tmp_path / "t")["trace"]["lost"] == 0
+
+
 def test_until_the_process_ends(tiny: Tiny, tmp_path: Path) -> None:
     trace = tmp_path / "t.ggmlviz"
     with started(tiny("load", "input")) as (process, pid):

@@ -405,3 +405,54 @@ def test_two_copies_of_ggml_in_one_process(tmp_path: Path) -> None:
     (process,) = seen["trace"]["processes"]
     assert first.ggml in process["ggml_version"]
     assert second.ggml in process["ggml_version"]
+
+
+def test_flight_recorder(tiny: Tiny, tmp_path: Path) -> None:
+    trace = tmp_path / "t.ggmlviz"
+    ended = finish([*recording(trace, [])[:-1], "--max-size", "1MB", "--", *tiny("load", "run:10000")])
+    assert ended.returncode == 0, ended.stderr
+    assert 950_000 <= trace.stat().st_size <= 1_000_000
+    file = open_trace(trace)
+    assert file.integrity.damage is None
+    (process,) = file.processes
+    assert process.counters is not None
+    assert process.counters.lost == 0
+    # What was let go is counted exactly, and what is left are the newest runs, each of them whole.
+    assert process.let_go > 0
+    assert process.let_go + process.record_count == process.counters.written == Tiny.records(10_000)
+    runs = Trace.open(trace).processes[0].runs.number
+    assert runs.tolist() == list(range(10_001 - len(runs), 10_001))
+    seen = report(trace)
+    assert seen["trace"]["let_go"] == process.let_go
+    assert seen["graphs"]["runs"] == len(runs) > 100
+    assert [(op["op"], op["count"]) for op in seen["ops"]] == [(Tiny.OP, len(runs) * Tiny.NODES)]
+
+
+def test_flight_recorder_killed(tiny: Tiny, tmp_path: Path) -> None:
+    for delay_s in (0.4, 0.7, 1.1):
+        trace = tmp_path / f"{delay_s}.ggmlviz"
+        command = [*recording(trace, [])[:-1], "--max-size", "1MB", "--", *tiny("load", "run:100000")]
+        recorder = subprocess.Popen(
+            command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            time.sleep(delay_s)
+            wait_for_size(trace, 900_000)
+        finally:
+            recorder.kill()
+            recorder.wait()
+            os.killpg(recorder.pid, signal.SIGKILL)  # the program, which outlives its recorder
+        file = open_trace(trace)
+        assert trace.stat().st_size <= 1_000_000
+        assert file.integrity.damage is None or file.integrity.damage.startswith("cut")
+        runs = Trace.open(trace).processes[0].runs.number
+        assert len(runs) > 100
+        assert runs.tolist() == list(range(int(runs[0]), int(runs[0]) + len(runs)))
+
+
+def wait_for_size(path: Path, size: int) -> None:
+    for _ in range(500):
+        if path.is_file() and path.stat().st_size >= size:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{path} did not grow to {size} bytes")

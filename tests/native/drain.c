@@ -18,7 +18,7 @@ static void begin(struct drained *d) {
     struct gv_view view;
     CHECK_EQUAL(gv_view_open(&view, segment_path), 0);
     CHECK_EQUAL(gv_writer_create(&d->writer, trace_path), 0);
-    d->drain = gv_drain_open(&view, &d->writer, 5);
+    d->drain = gv_drain_open(&view, &d->writer, 5, false);
     CHECK(d->drain);
 }
 
@@ -233,6 +233,48 @@ static void spoiled_log(void) {
     }
 }
 
+/* A recording that begins in the middle of a run, and after the last nodes of another, has neither. */
+static void late(void) {
+    struct drained d = {.view = make_segment(segment_path, 2, RECORDS, 1)};
+    struct gv_view view;
+    CHECK_EQUAL(gv_view_open(&view, segment_path), 0);
+    CHECK_EQUAL(gv_writer_create(&d.writer, trace_path), 0);
+    define(&d.view, GV_DEF_PROCESS, "process");
+    for (uint32_t i = 0; i < 1000; i++) { /* far more than a ring holds */
+        struct gv_record record = node(1, i, 0);
+        put(&d.view, 0, &record);
+    }
+    struct gv_record last = node(2, 7, 1);
+    set_current(&d, 1, &last);
+    atomic_store(&d.view.segment->active[0].run, 3);
+    atomic_store(&d.view.segment->records_dropped, 5);
+    d.drain = gv_drain_open(&view, &d.writer, 5, true);
+    put(&d.view, 1, &last);
+    put_run(&d, 3);
+    atomic_store(&d.view.segment->active[0].run, 0);
+    for (uint32_t run = 4; run < 6; run++) {
+        for (uint32_t i = 0; i < 10; i++) {
+            struct gv_record record = node(run, i, 0);
+            put(&d.view, 0, &record);
+        }
+        put_run(&d, run);
+    }
+    struct gv_record copy = {.kind = GV_KIND_COPY};
+    put(&d.view, 0, &copy);
+    atomic_store(&d.view.segment->records_dropped, 6);
+    struct gv_stat stat;
+    struct trace trace = end(&d, GV_DONE_DETACHED, &stat);
+    size_t count;
+    struct gv_record *records = trace_records(&trace, &count);
+    CHECK_EQUAL(count, 23);
+    for (size_t i = 0; i < count; i++) {
+        CHECK(records[i].kind == GV_KIND_COPY || records[i].run > 3);
+    }
+    CHECK(stat.written == 23 && stat.lost == 0 && stat.dropped == 1);
+    free(records);
+    free(trace.data);
+}
+
 int main(void) {
     definitions_before_records();
     loss();
@@ -244,4 +286,5 @@ int main(void) {
     last_node(2, 10 * RECORDS, GV_DONE_ENDED); /* overwritten before it was read, but taken before */
     unfinished_run();
     spoiled_log();
+    late();
 }

@@ -12,6 +12,8 @@
 
 static char folder[] = "segments", trace_path[] = "recorder.ggmlviz";
 
+static const struct gv_recorder_options plain = {0}, late = {.late = 1};
+
 enum death { EXITS, IS_KILLED, DIES_IN_A_RUN };
 
 static void path_of(char *out, size_t capacity, const char *token, int number) {
@@ -59,7 +61,7 @@ static bool exists(const char *token, int number) {
 
 static void processes_die(void) {
     int error = 0;
-    struct gv_recorder *recorder = gv_recorder_open(folder, "mine", trace_path, &error);
+    struct gv_recorder *recorder = gv_recorder_open(folder, "mine", trace_path, &plain, &error);
     CHECK(recorder && !error);
     struct gv_view other = make_segment("segments/minestrone.1", 1, 8, 1); /* of somebody else */
     pid_t children[CHILDREN];
@@ -110,10 +112,10 @@ static void processes_die(void) {
     unlink("segments/minestrone.1");
 }
 
-/* Recording ends while the process goes on: it is told, and loses its segment's name. */
+/* Recording ends while the process goes on: it is told, and keeps its segment. */
 static void detach(void) {
     int error = 0;
-    struct gv_recorder *recorder = gv_recorder_open(folder, "mine", trace_path, &error);
+    struct gv_recorder *recorder = gv_recorder_open(folder, "mine", trace_path, &plain, &error);
     struct gv_view view = make_segment("segments/mine.1", 1, 8, (uint32_t)getpid());
     struct gv_record record = {.kind = GV_KIND_COPY};
     put(&view, 0, &record);
@@ -121,13 +123,97 @@ static void detach(void) {
     gv_recorder_close(recorder, &status); /* has never been drained */
     CHECK(status.processes == 1 && status.records == 1);
     CHECK(atomic_load(&view.segment->control) & GV_CONTROL_STOPPED);
-    CHECK(!exists("mine", 1));
+    CHECK_EQUAL(atomic_load(&view.segment->recorder), 0);
+    CHECK(exists("mine", 1));
     struct trace trace = trace_read(trace_path);
     uint32_t reason = 0;
     trace_last(&trace, GV_CHUNK_DONE, &reason, sizeof reason);
     CHECK_EQUAL(reason, GV_DONE_DETACHED);
     free(trace.data);
     gv_view_close(&view);
+    unlink("segments/mine.1");
+}
+
+/* An idle agent is woken by a later recording, which has nothing of the one before. */
+static void record_again(void) {
+    int error = 0;
+    struct gv_view view = make_segment("segments/mine.1", 1, 8, (uint32_t)getpid());
+    struct gv_recorder_status status;
+    struct gv_record record = {.kind = GV_KIND_COPY};
+    for (uint32_t i = 1; i <= 3; i++) {
+        put(&view, 0, &record); /* while nobody was recording */
+        define(&view, GV_DEF_NAME, "name");
+        struct gv_recorder *recorder = gv_recorder_open(folder, "mine.1", trace_path, &late, &error);
+        gv_recorder_drain(recorder, -1, 1, &status);
+        CHECK_EQUAL(status.processes, 1);
+        CHECK_EQUAL(atomic_load(&view.segment->recorder), getpid());
+        CHECK_EQUAL(atomic_load(&view.segment->recording), i);
+        CHECK(!(atomic_load(&view.segment->control) & (GV_CONTROL_STOPPED | GV_CONTROL_PAUSED)));
+        put(&view, 0, &record);
+        put(&view, 0, &record);
+        gv_recorder_close(recorder, &status);
+        CHECK_EQUAL(status.records, 2);
+        struct trace trace = trace_read(trace_path);
+        struct gv_stat stat;
+        trace_last(&trace, GV_CHUNK_STAT, &stat, sizeof stat);
+        CHECK_EQUAL(stat.written, 2);
+        uint32_t names = 0;
+        struct gv_chunk_header header;
+        const uint8_t *payload;
+        for (size_t at = 0; trace_next(&trace, &at, &header, &payload);) {
+            names += header.kind == GV_CHUNK_DEFS ? header.length / 16 : 0;
+        }
+        CHECK_EQUAL(names, i);
+        free(trace.data);
+    }
+    gv_view_close(&view);
+    unlink("segments/mine.1");
+}
+
+/* A segment has one recorder, as long as that lives. */
+static void refused(void) {
+    int error = 0;
+    struct gv_view view = make_segment("segments/mine.1", 1, 8, (uint32_t)getpid());
+    struct gv_recorder_status status;
+    pid_t other = fork();
+    if (!other) {
+        pause();
+        _exit(0);
+    }
+    atomic_store(&view.segment->recorder, (uint32_t)other);
+    struct gv_recorder *recorder = gv_recorder_open(folder, "mine", trace_path, &late, &error);
+    gv_recorder_drain(recorder, -1, 1, &status);
+    CHECK(status.processes == 0 && status.refused == (uint32_t)other);
+    CHECK_EQUAL(atomic_load(&view.segment->recorder), other);
+    CHECK_EQUAL(atomic_load(&view.segment->recording), 0);
+    kill(other, SIGKILL);
+    wait_for(other);
+    gv_recorder_drain(recorder, -1, 300, &status);
+    CHECK(status.processes == 1 && status.refused == 0);
+    gv_recorder_close(recorder, &status);
+    gv_view_close(&view);
+    unlink("segments/mine.1");
+}
+
+static void messages(void) {
+    int error = 0;
+    struct gv_recorder *recorder = gv_recorder_open(folder, "mine", trace_path, &plain, &error);
+    struct gv_view view = make_segment("segments/mine.1", 1, 8, (uint32_t)getpid());
+    struct gv_recorder_status status;
+    uint32_t who[2];
+    char text[8];
+    define(&view, GV_DEF_NOTE, "\1\5hello");
+    define(&view, GV_DEF_NOTE, "\1\177longer than its entry");
+    define(&view, GV_DEF_NOTE, "\2\13hello again");
+    gv_recorder_drain(recorder, -1, 1, &status);
+    CHECK_EQUAL(gv_recorder_message(recorder, who, text, sizeof text), 5);
+    CHECK(who[0] == (uint32_t)getpid() && who[1] == 1 && memcmp(text, "hello", 5) == 0);
+    CHECK_EQUAL(gv_recorder_message(recorder, who, text, sizeof text), sizeof text);
+    CHECK(who[1] == 2 && memcmp(text, "hello ag", 8) == 0);
+    CHECK_EQUAL(gv_recorder_message(recorder, who, text, sizeof text), -1);
+    gv_recorder_close(recorder, &status);
+    gv_view_close(&view);
+    unlink("segments/mine.1");
 }
 
 static void sweep(void) {
@@ -145,9 +231,12 @@ static void sweep(void) {
 int main(void) {
     CHECK_EQUAL(mkdir(folder, 0700), 0);
     int error = 0;
-    CHECK(!gv_recorder_open(folder, "mine", "missing/trace", &error) && error == ENOENT);
+    CHECK(!gv_recorder_open(folder, "mine", "missing/trace", &plain, &error) && error == ENOENT);
     processes_die();
     detach();
+    record_again();
+    refused();
+    messages();
     sweep();
     CHECK_EQUAL(rmdir(folder), 0);
 }

@@ -279,6 +279,7 @@ class Writer:
         )
         self.define(RUNTIME, 1, ggml, "/usr/lib/libggml-base.so")
         self.flush()
+        self.calibrate()
 
     def define(self, kind: int, *fields: int | str | bytes) -> None:
         body = b"".join(varint(f) if isinstance(f, int) else f if isinstance(f, bytes) else string(f) for f in fields)

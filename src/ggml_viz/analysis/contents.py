@@ -62,6 +62,7 @@ class ProcessContents:
         cpus: CPUs online.
         ns_per_record: To record one node on one thread.
         records: In whole chunks.
+        let_go: Older records that newer ones took the place of, to keep the file within its limit.
         counters: What the agent and the recorder counted; None if they could not say.
         graphs: Distinct graphs.
         placements: Ways in which graphs' tensors were laid out in buffers.
@@ -86,6 +87,7 @@ class ProcessContents:
     cpus: int
     ns_per_record: float
     records: int
+    let_go: int
     counters: dict[str, int] | None
     graphs: int
     placements: int
@@ -175,6 +177,7 @@ def _process(process: ProcessTrace) -> ProcessContents:
         cpus=info.cpus,
         ns_per_record=info.put_cost_ns,
         records=process.record_count,
+        let_go=process.let_go,
         counters=dict(zip(Counters._fields, process.counters, strict=True)) if process.counters else None,
         graphs=len(definitions.graphs),
         placements=len(definitions.placements),

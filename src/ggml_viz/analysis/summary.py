@@ -64,6 +64,7 @@ class TraceSummary:
         records: In the file.
         lost: Records that are missing: overwritten before they were read, or no ring was free for them.
         skipped: Records left out on request.
+        let_go: Older records that newer ones took the place of, to keep the file within its limit.
         damage: What ends the readable part of the file before its end.
         processes: Who was watched.
     """
@@ -75,6 +76,7 @@ class TraceSummary:
     records: int
     lost: int
     skipped: int
+    let_go: int
     damage: str | None
     processes: list[ProcessSummary]
 
@@ -268,6 +270,7 @@ def _trace(trace: Trace) -> TraceSummary:
         records=trace.file.record_count,
         lost=sum(counter.lost + counter.dropped for counter in counters),
         skipped=sum(counter.skipped for counter in counters),
+        let_go=sum(process.file.let_go for process in trace.processes),
         damage=trace.file.integrity.damage,
         processes=[_process(process) for process in trace.processes],
     )

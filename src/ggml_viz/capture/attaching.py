@@ -15,6 +15,7 @@ from ggml_viz import native
 from ggml_viz.capture.files import remove_trace, spare_other_files
 from ggml_viz.capture.handover import handed_over
 from ggml_viz.capture.inject import inject_agent
+from ggml_viz.capture.segments import segment_of
 from ggml_viz.capture.target import Target, find_target
 from ggml_viz.errors import UserError
 from ggml_viz.settings.model import Settings
@@ -63,10 +64,11 @@ def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = 
         native.segments_sweep(folder)
     except OSError as error:
         raise UserError(f"no folder for shared memory: {error.strerror}", exit_status=125) from None
-    segment = _segment_of(folder, pid)
+    segment = segment_of(folder, pid)
     token = segment.name.partition(".")[0] if segment else f"at{pid}"
     try:
-        recorder = native.Recorder(folder, segment.name if segment else token, path)
+        name = segment.name if segment else token
+        recorder = native.Recorder(folder, name, path, settings.output.max_size, late=segment is not None)
     except OSError as error:
         raise UserError(f"the trace cannot be written: {path}: {error.strerror}", exit_status=125) from None
     status = None
@@ -86,12 +88,6 @@ def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = 
     return Attachment(target, path if status.records else None, status, ended)
 
 
-def _segment_of(folder: Path, pid: int) -> Path | None:
-    """The segment that an agent in this process has made, if there is one."""
-    found = [path for path in folder.glob(f"*.{pid}.*") if not path.name.startswith(".")]
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
-
-
 def _record(recorder: native.Recorder, pid: int, duration_s: float | None, asked_to_end: list[int]) -> bool:
     """Records until there is a reason to end; returns whether the process has ended."""
     try:
@@ -106,6 +102,9 @@ def _record(recorder: native.Recorder, pid: int, duration_s: float | None, asked
             now = time.monotonic()
             if _has_ended(pidfd):
                 return True
+            if answered is None and status.refused:
+                whose = "itself" if status.refused == pid else f"process {status.refused}"
+                raise UserError(f"process {pid} is being recorded already, by {whose}", "See: ggml-viz ps")
             if answered is None and status.processes:
                 answered = now
             if answered is None and now - started > _ANSWER_S:

@@ -65,7 +65,7 @@ def record(
     except OSError as error:
         raise UserError(f"no folder for shared memory: {error.strerror}", exit_status=125) from None
     try:
-        recorder = native.Recorder(folder, token, path)
+        recorder = native.Recorder(folder, token, path, settings.output.max_size)
     except OSError as error:
         raise UserError(f"the trace cannot be written: {path}: {error.strerror}", exit_status=125) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import shlex
@@ -99,7 +100,12 @@ def print_recorded(path: Path, status: RecorderStatus, settings: Settings, note:
         settings: Whether a report is wanted, and how it is to look.
         note: What else is to be known, for below the report.
     """
-    if status.error:
+    if status.error == errno.EFBIG and settings.output.max_size:
+        print_error(
+            "the trace ends early: what describes the graphs alone fills its limit of size",
+            f"{path} can be read up to there. Give it more room with --max-size.",
+        )
+    elif status.error:
         print_error(f"the trace ends early: {os.strerror(status.error)}", f"{path} can be read up to there.")
     if not settings.output.report or not path.is_file():  # `-o /dev/stdout`: it cannot be read again
         return

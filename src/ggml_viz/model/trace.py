@@ -27,7 +27,7 @@ from ggml_viz.native import (
     MalformedError,
     fold_spans,
 )
-from ggml_viz.trace.reader import ProcessTrace, RecordChunk, TraceFile, open_trace
+from ggml_viz.trace.reader import Calibration, ProcessTrace, RecordChunk, TraceFile, open_trace
 
 if TYPE_CHECKING:
     from ggml_viz.native import Structured
@@ -94,6 +94,16 @@ class Process:
         self.file = file
         self.clock = clock
 
+    @property
+    def began(self) -> Calibration:
+        """When its recording began: its first calibration, long after the process's start where one attached."""
+        first = next(iter(self.file.calibrations), self.clock.origin)
+        if not self.file.let_go:
+            return first
+        ticks = self.file.whole_from
+        since = int(self.clock.monotonic_ns(np.array([ticks], np.uint64))[0]) - first.monotonic_ns
+        return Calibration(ticks, first.monotonic_ns + since, first.wall_ns + since)
+
     @cached_property
     def graphs(self) -> dict[int, Graph]:
         """Graphs by number. One that is malformed is left out."""
@@ -159,7 +169,8 @@ class Process:
         for position, chunk in enumerate(index.chunks):
             if filled + chunk.count > len(window):
                 window = np.concatenate([window[:filled], np.empty(filled + chunk.count, RECORD_DTYPE)])
-            filled += self.file.decode(chunk, window[filled:])
+            decoded = self.file.decode(chunk, window[filled:])
+            filled += _keep_whole(window[filled : filled + decoded], self.file, index.last_partial_run)
             last = position + 1 == len(index.chunks)
             # A window grows with what had to wait for it, so that no record waits again and again.
             if not last and filled - waiting < max(_WINDOW_RECORDS // 2, waiting):
@@ -198,12 +209,14 @@ class _Index:
         chunks: The chunks that hold NODEs, sorted by `first_runs`.
         first_runs: The smallest run number among the NODEs of each of them.
         undecodable: Records in chunks that cannot be decoded.
+        last_partial_run: Of runs up to this one records may have been let go; 0: of none.
     """
 
     others: Structured
     chunks: list[RecordChunk]
     first_runs: npt.NDArray[np.int64]
     undecodable: int
+    last_partial_run: int
 
     @classmethod
     def of(cls, file: ProcessTrace) -> _Index:
@@ -213,10 +226,14 @@ class _Index:
         first_runs: list[npt.NDArray[np.int64]] = []
         batch: list[RecordChunk] = []
         starts: list[int] = []
-        filled = undecodable = 0
+        filled = undecodable = last_partial_run = 0
 
         def look() -> None:
+            nonlocal last_partial_run
             records = window[:filled]
+            if file.let_go:
+                partial = records["run"][records["start"] <= file.whole_from]
+                last_partial_run = max(last_partial_run, int(partial.max(initial=0)))
             run = records["run"].astype(np.int64)
             is_other = records["kind"] != KIND_NODE
             if is_other.any():
@@ -243,7 +260,18 @@ class _Index:
             look()
         firsts = np.concatenate([*first_runs, np.empty(0, np.int64)])
         order = np.argsort(firsts, kind="stable")
-        return cls(np.concatenate([*others, window[:0]]), [chunks[i] for i in order], firsts[order], undecodable)
+        rest = np.concatenate([*others, window[:0]])
+        rest = rest[: _keep_whole(rest, file, last_partial_run)]
+        return cls(rest, [chunks[i] for i in order], firsts[order], undecodable, last_partial_run)
+
+
+def _keep_whole(records: Structured, file: ProcessTrace, last_partial_run: int) -> int:
+    """Moves to the front what belongs to runs of which nothing was let go. Returns how many records those are."""
+    if not file.let_go:
+        return len(records)
+    kept = records[(records["run"] > last_partial_run) | ((records["run"] == 0) & (records["start"] > file.whole_from))]
+    records[: len(kept)] = kept
+    return len(kept)
 
 
 class Trace:
@@ -274,13 +302,13 @@ class Trace:
 
     @property
     def started_wall_ns(self) -> int:
-        """When its first process was first seen, in ns since 1970; 0 if that is not known."""
-        return min((process.clock.origin.wall_ns for process in self.processes), default=0)
+        """When the recording of its first process began, in ns since 1970; 0 if that is not known."""
+        return min((process.began.wall_ns for process in self.processes), default=0)
 
     @property
     def started_monotonic_ns(self) -> int:
         """The same moment on the clock that the processes share."""
-        return min((process.clock.origin.monotonic_ns for process in self.processes), default=0)
+        return min((process.began.monotonic_ns for process in self.processes), default=0)
 
     @property
     def duration_s(self) -> float:

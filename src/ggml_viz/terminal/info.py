@@ -90,6 +90,8 @@ def _records(process: ProcessContents) -> str:
         )
         if counters[name] or name == "lost"
     ]
+    if process.let_go:
+        missing.append(f"{count(process.let_go)} older ones let go to keep the file within its limit")
     # The counters of a trace that was cut are from before its last records.
     written = "" if process.end == END_CUT else f" of {count(counters['written'])}"
     return f"{text}{written} · {', '.join(missing)} · segment {size(counters['touched_bytes'])}"

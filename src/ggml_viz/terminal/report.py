@@ -197,6 +197,8 @@ def _trust(page: Page, summary: Summary) -> list[str]:
     records = f"{plural(trace.records, 'record')}, {count(trace.lost)} lost"
     if trace.skipped:
         records += f", {count(trace.skipped)} left out on request"
+    if trace.let_go:
+        records += f", {count(trace.let_go)} older ones let go to keep the file within its limit"
     problems = [
         f"process {process.pid} died while a graph was computed"
         for process in trace.processes

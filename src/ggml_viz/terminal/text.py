@@ -41,6 +41,14 @@ def duration(seconds: float) -> str:
     return f"{number} {unit:<2}"
 
 
+def ago(seconds: float) -> str:
+    """How long ago something was, as people say it: `12 s`, `3 min`, `2 h`, `4 d`."""
+    for scale, unit, limit in ((1, "s", 60), (60, "min", 60), (3600, "h", 48)):
+        if seconds < scale * limit:
+            return f"{int(seconds // scale)} {unit}"
+    return f"{int(seconds // 86_400)} d"
+
+
 def size(count: float) -> str:
     """Bytes in powers of ten: `98.1 MB`."""
     if count < 999.5:

@@ -16,9 +16,13 @@ MAGIC_VERSION_1 = b"GGMLVIZ1"
 VERSION = 2
 FILE_HEADER = struct.Struct("<8sII")
 CHUNK_HEADER = struct.Struct("<4sIII")
+CIRCULAR = 1
+CIRCULAR_PREFIX = struct.Struct("<3Q")
+CIRCULAR_ALIGN_BYTES = 16
+PAD = b"PAD "
 PAYLOAD_LIMIT_BYTES = 64 << 20
 OTHER = "other"
-_KINDS = {kind.encode(): kind for kind in ("GRUP", "DEFS", "RECS", "CLOK", "STAT", "DONE")}
+_KINDS = {kind.encode(): kind for kind in ("GRUP", "DEFS", "RECS", "CLOK", "STAT", "DONE", "PAD ")}
 
 # Each process costs memory to remember; a file that claims more of them than this is not a trace of a program.
 PROCESS_LIMIT = 65_535
@@ -33,12 +37,20 @@ class Chunk(NamedTuple):
     offset: int
     """Of the chunk's header, in bytes from the file's start."""
     length: int
-    """Of the payload, in bytes."""
+    """Of the payload, in bytes, without its prefix."""
+    prefix_bytes: int = 0
+    """In a circular file, what precedes the payload."""
+    sequence: int = 0
+    """In a circular file, how many chunks were written before."""
+    records_before: int = 0
+    """In a circular file, how many records of the process were written before, whether still there or not."""
+    latest_before: int = 0
+    """In a circular file, the time in ticks after which none of those records ended."""
 
     @property
     def payload_offset(self) -> int:
         """Of the payload, in bytes from the file's start."""
-        return self.offset + CHUNK_HEADER.size
+        return self.offset + CHUNK_HEADER.size + self.prefix_bytes
 
 
 @dataclass(slots=True)
@@ -104,6 +116,23 @@ def walk_chunks(data: mmap.mmap | bytes, integrity: Integrity, check_records: bo
     Yields:
         Chunks whose checksum is right (or was not asked for).
     """
+    if not FILE_HEADER.unpack_from(data)[2] & CIRCULAR:
+        yield from _walk(data, integrity, check_records, circular=False)
+        return
+    chunks = [_without_prefix(data, chunk) for chunk in _walk(data, integrity, check_records, circular=True)]
+    for chunk in sorted(chunks, key=lambda chunk: chunk.sequence):
+        yield chunk
+        if integrity.damage is not None and integrity.damage.startswith("damaged"):
+            return
+
+
+def _without_prefix(data: mmap.mmap | bytes, chunk: Chunk) -> Chunk:
+    prefix = CIRCULAR_PREFIX.unpack_from(data, chunk.payload_offset)
+    return Chunk(*chunk[:3], chunk.length - CIRCULAR_PREFIX.size, CIRCULAR_PREFIX.size, *prefix)
+
+
+def _walk(data: mmap.mmap | bytes, integrity: Integrity, check_records: bool, circular: bool) -> Iterator[Chunk]:
+    """Yields the chunks as they lie in the file, prefixes not looked at, without a circular file's PADs."""
     view = memoryview(data)
     size = len(view)
     offset = FILE_HEADER.size
@@ -120,9 +149,13 @@ def walk_chunks(data: mmap.mmap | bytes, integrity: Integrity, check_records: bo
         if body + length > size:
             integrity.damage = f"cut: {size - body} of the {length} bytes of a chunk remain"
             return
+        is_pad = circular and kind == PAD
+        if circular and not is_pad and length < CIRCULAR_PREFIX.size:
+            integrity.damage = "damaged: a chunk has no room for its number"
+            return
         checked = check_records or kind != b"RECS"
         if checked:
-            actual = zlib.crc32(view[body : body + length], zlib.crc32(view[offset : offset + 12]))
+            actual = zlib.crc32(view[body : body if is_pad else body + length], zlib.crc32(view[offset : offset + 12]))
             if actual != crc:
                 integrity.damage = "damaged: a chunk has a wrong checksum"
                 return
@@ -130,10 +163,13 @@ def walk_chunks(data: mmap.mmap | bytes, integrity: Integrity, check_records: bo
         if len(processes) > PROCESS_LIMIT:
             integrity.damage = f"damaged: it claims more than {PROCESS_LIMIT} processes"
             return
-        yield Chunk(kind, process, offset, length)
+        if not is_pad:
+            yield Chunk(kind, process, offset, length)
         if integrity.damage is not None:
             return
         offset = body + length
+        if circular:
+            offset = min(size, -(-offset // CIRCULAR_ALIGN_BYTES) * CIRCULAR_ALIGN_BYTES)
         integrity.readable_bytes = offset
         if checked:
             integrity.checked_bytes += CHUNK_HEADER.size + length

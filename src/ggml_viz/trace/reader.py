@@ -88,6 +88,8 @@ class ProcessTrace:
         counters: The last that were written; None: none were.
         done: Index in END_NAMES; None: its trace was cut short.
         record_count: Records in whole chunks.
+        recorded: Records that were written to the file, in a circular file also those no longer there.
+        whole_from: In ticks; nothing is missing of a run that began later, of others something may be. 0: all is there.
     """
 
     number: int
@@ -98,6 +100,8 @@ class ProcessTrace:
     counters: Counters | None = None
     done: int | None = None
     record_count: int = 0
+    recorded: int = 0
+    whole_from: int = 0
     _chunks: array[int] = field(default_factory=lambda: array("Q"))
     """For each RECS chunk: offset and length of its payload, ring, count of records."""
 
@@ -106,6 +110,11 @@ class ProcessTrace:
         """Its chunks of records, in the order of the file."""
         fields = self._chunks
         return [RecordChunk(*fields[i : i + 4]) for i in range(0, len(fields), 4)]
+
+    @property
+    def let_go(self) -> int:
+        """Records that newer ones took the place of, to keep the file within its limit."""
+        return max(self.recorded - self.record_count, 0)
 
     def decode(self, chunk: RecordChunk, out: Structured) -> int:
         """Decodes the records of a chunk.
@@ -187,7 +196,14 @@ def _take_in(process: ProcessTrace, chunk: Chunk) -> str | None:
     payload = memoryview(process.data)[start : start + chunk.length]
     try:
         if chunk.kind == b"RECS":
-            return process._add_records(payload, start)
+            if not process.record_count:
+                process.whole_from = chunk.latest_before
+            before = process.record_count
+            damage = process._add_records(payload, start)
+            added = process.record_count - before
+            process.recorded = max(process.recorded, chunk.records_before + added, process.record_count)
+            return damage
+        process.recorded = max(process.recorded, chunk.records_before)
         if chunk.kind == b"DEFS":
             process.definitions.read(payload, start)
         elif chunk.kind == b"CLOK":

@@ -1,0 +1,30 @@
+"""The segments that agents of this user's processes have made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ggml_viz import native
+
+
+def live_segments(folder: Path) -> dict[int, Path]:
+    """The segment of each living process that has one, by process id.
+
+    A process that became another program leaves its old segment to whoever records it: the newest counts.
+    """
+    found: dict[int, tuple[int, Path]] = {}
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        try:
+            state = native.segment_describe(path)
+        except OSError:
+            continue  # gone, or not ready yet
+        if state.alive and state.start_wall_ns >= found.get(state.pid, (0, path))[0]:
+            found[state.pid] = state.start_wall_ns, path
+    return {pid: path for pid, (_, path) in found.items()}
+
+
+def segment_of(folder: Path, pid: int) -> Path | None:
+    """The segment that an agent in this process has made, if there is one."""
+    return live_segments(folder).get(pid)
