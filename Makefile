@@ -7,7 +7,7 @@ DEV := .venv/.dev
 NATIVE := $(wildcard native/*/*.[ch])
 C_SOURCES := $(wildcard native/*/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch] bench/*.[ch])
 
-.PHONY: help demo test lint format bench native clean
+.PHONY: help demo test lint format bench compatibility native clean
 
 help:
 	@echo 'make demo     record a real language model and report'
@@ -16,6 +16,7 @@ help:
 	@echo 'make format   put the sources into shape'
 	@echo 'make native   build the native libraries into the checkout'
 	@echo 'make bench    measure what capturing costs'
+	@echo 'make compatibility   try real programs of all ages and make the table in README.md'
 
 demo: $(PACKAGE)
 	$(BIN)/ggml-viz demo
@@ -37,6 +38,10 @@ format: $(DEV)
 
 bench: $(DEV) native
 	$(BIN)/python -m bench $(BENCH_ARGS)
+
+# Fetches and builds what it tries: about 250 MB beyond what the tests fetch, and ten minutes when all is there.
+compatibility: $(DEV) native
+	$(BIN)/python -m tests.compatibility --update-readme $(COMPATIBILITY_ARGS)
 
 # The compiler keeps what has not changed: always asking is quick.
 native: $(DEV)

@@ -30,7 +30,11 @@ struct gv_layout {
     int tensor_type, tensor_buffer, tensor_ne, tensor_nb, tensor_op, tensor_flags, tensor_sources, tensor_source_count,
         tensor_view, tensor_view_offset, tensor_data;
     int backend_graph_compute, backend_copy_async;
-    bool tensors; /* all that a graph's definition needs was found */
+    int graph_count, graph_nodes; /* where no accessor tells; see gv_probe_graph */
+    bool graph_inline;            /* the nodes lie in the graph itself, and not behind a pointer */
+    int plan_callback;            /* of a cplan's abort callback; its data follow */
+    bool plan_calls_for_empty;    /* it is called for nodes that compute nothing, too */
+    bool tensors;                 /* all that a graph's definition needs was found */
 };
 
 /* One copy of ggml in this process. */
@@ -85,6 +89,37 @@ void gv_resolve_after_fork(void);
 /* Finds the layout of a ggml by making objects through its public functions and looking where known values
  * came to lie. Whatever a second observation does not confirm stays -1. */
 void gv_probe(struct gv_runtime *runtime);
+
+/* --- probe_graph.c: the same of graphs, and of what computes them --- */
+
+/* Of a graph in a ggml that has no accessors, by making some; `s` and `t` are tensors to make them of. */
+void gv_probe_graph(struct gv_runtime *runtime);
+/* Whether a node of this op computes nothing. */
+bool gv_op_is_empty(const struct gv_runtime *runtime, uint32_t op);
+/* Shown each cplan that the agent's own probe brings about. */
+void gv_probe_plan(const void *plan);
+
+/* --- plan.c: nodes on worker 0, in a ggml without a function that every thread calls for each node --- */
+
+struct gv_plan {
+    struct gv_plan *outer;
+    const struct gv_runtime *runtime;
+    struct ggml_tensor *const *nodes;
+    struct gv_record *records; /* NULL: not in use */
+    void *plan;
+    bool (*callback)(void *); /* the application's own */
+    void *data;
+    uint32_t count, at, done, run, first;
+    uint64_t start, inner, worked; /* of the node in progress; `worked` 0: it still computes */
+    bool waited;                   /* a closing barrier has been seen */
+};
+
+/* Around the computation of a graph by the CPU backend. */
+void gv_plan_begin(struct gv_plan *plan, const struct gv_image *image, const void *graph, void *cplan);
+void gv_plan_end(struct gv_plan *plan);
+/* A barrier of this thread, as seen by a plan. */
+void gv_plan_barrier(uint64_t in, uint64_t out);
+extern __thread struct gv_plan *gv_planned __attribute__((tls_model("initial-exec")));
 
 /* --- life.c: start, settings, fork, exit --- */
 
@@ -211,6 +246,11 @@ void gv_node_alone(const struct ggml_tensor *node, uint64_t start, uint64_t end)
 bool gv_copies_wanted(void);
 /* The first token is the next. */
 void gv_count_tokens_anew(void);
+/* The split that this thread is computing: its run, the run's graph, and the index of its first node there. False:
+ * none, or it is not recorded. */
+bool gv_current_split(uint32_t *run, const struct gv_graph **graph, uint32_t *first);
+/* Which nodes of its graph workers are to record there. */
+const uint64_t *gv_current_wanted(void);
 void gv_runs_after_fork(void);
 
 /* --- workload.c: what a run does --- */
@@ -253,6 +293,9 @@ void gv_graph_release(struct gv_graph *graph);
 /* The nodes of a graph, and their count. NULL where this ggml does not tell, or there are none. */
 struct ggml_tensor *const *gv_graph_nodes(const struct gv_runtime *runtime, const struct ggml_cgraph *graph,
                                           uint32_t *count);
+
+/* A tensor's op, as ggml describes it. */
+const char *gv_op_of(const struct gv_runtime *runtime, const struct ggml_tensor *tensor);
 
 /* What makes a graph the same as one seen before, in one pass over its nodes: `place` also changes when only
  * the tensors' memory does. */

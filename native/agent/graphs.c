@@ -143,6 +143,11 @@ static const char *text_of(const struct gv_runtime *r, enum gv_api api, int valu
     return ((const char *(*)(int))r->apis[api])(value);
 }
 
+const char *gv_op_of(const struct gv_runtime *r, const struct ggml_tensor *tensor) {
+    return GV_HAS(r, ggml_op_desc) ? GV_CALL(r, ggml_op_desc, const char *(*)(const void *))(tensor)
+                                   : text_of(r, GV_API_ggml_op_name, (int)gv_field_u32(tensor, r->layout.tensor_op));
+}
+
 /* Fills a row, and returns the tensor's name. */
 static const char *describe(const struct gv_runtime *r, const struct tensors *t, uint32_t index,
                             struct gv_tensor_row *row) {
@@ -165,7 +170,7 @@ static const char *describe(const struct gv_runtime *r, const struct tensors *t,
         row->view = index_plus_one(t, view);
         row->view_offset_bytes = gv_field_u64(tensor, layout->tensor_view_offset);
     }
-    row->op = gv_name_number(GV_CALL(r, ggml_op_desc, const char *(*)(const void *))(tensor));
+    row->op = gv_name_number(gv_op_of(r, tensor));
     row->type = gv_name_number(text_of(r, GV_API_ggml_type_name, (int)gv_field_u32(tensor, layout->tensor_type)));
     const char *name = GV_CALL(r, ggml_get_name, const char *(*)(const void *))(tensor);
     row->name_length = name ? (uint32_t)strnlen(name, 255) : 0;
@@ -371,8 +376,17 @@ struct ggml_tensor *const *gv_graph_nodes(const struct gv_runtime *runtime, cons
                                           uint32_t *count) {
     typedef struct ggml_tensor **(*nodes_fn)(const void *);
     *count = 0;
-    if (!runtime || !GV_HAS(runtime, ggml_graph_n_nodes) || !GV_HAS(runtime, ggml_graph_nodes)) {
+    if (!runtime) {
         return NULL;
+    }
+    if (!GV_HAS(runtime, ggml_graph_n_nodes) || !GV_HAS(runtime, ggml_graph_nodes)) {
+        const struct gv_layout *layout = &runtime->layout;
+        if (layout->graph_nodes < 0 || (int32_t)gv_field_u32(graph, layout->graph_count) <= 0) {
+            return NULL;
+        }
+        *count = gv_field_u32(graph, layout->graph_count);
+        return layout->graph_inline ? (struct ggml_tensor *const *)((const char *)graph + layout->graph_nodes)
+                                    : gv_field_pointer(graph, layout->graph_nodes);
     }
     int listed = GV_CALL(runtime, ggml_graph_n_nodes, int (*)(const void *))(graph);
     if (listed <= 0) {

@@ -2,6 +2,7 @@
 #include "agent/agent.h"
 #include "agent/hook.h"
 #include "agent/settings.h"
+#include "platform/clock.h"
 
 /* --- graph runs --- */
 
@@ -59,9 +60,30 @@ HOOK int ggml_backend_graph_compute_async(void *backend, void *graph) {
                    false, FRAME());
 }
 
-HOOK int ggml_graph_compute(void *graph, void *plan) {
+/* Before there were plans, it took a context and then the graph, and returned nothing. */
+HOOK int ggml_graph_compute(void *first, void *second) {
     const struct gv_image *image = IMAGE();
-    return compute(image, ORIGINAL(image, ggml_graph_compute, compute_fn), graph, plan, graph, NULL, false, FRAME());
+    compute_fn original = ORIGINAL(image, ggml_graph_compute, compute_fn);
+    if (!original) {
+        return -1;
+    }
+    if (gv_inside || !gv_on()) {
+        if (gv_inside) {
+            gv_probe_plan(second);
+        }
+        return original(first, second);
+    }
+    const struct gv_runtime *runtime = gv_image_runtime(image);
+    bool plans = !runtime || GV_HAS(runtime, ggml_graph_plan);
+    void *graph = plans ? first : second;
+    struct gv_call call = gv_call_begin(image, graph, NULL, false, FRAME());
+    struct gv_plan plan;
+    gv_plan_begin(&plan, image, graph, plans ? second : NULL);
+    int status;
+    GV_THROUGH(original, status = original(first, second));
+    gv_plan_end(&plan);
+    gv_call_end(call, plans ? status : 0);
+    return status;
 }
 
 /* --- nodes --- */
@@ -99,9 +121,18 @@ HOOK void ggml_compute_forward_rms_norm_mul_fused(const int *params, void *norm,
 #define BARRIER(call)                                                                                                  \
     do {                                                                                                               \
         struct gv_thread *thread = gv_barrier_enter();                                                                 \
+        struct gv_plan *plan = thread ? NULL : gv_planned;                                                             \
+        uint64_t in = 0;                                                                                               \
+        if (GV_UNLIKELY(plan)) {                                                                                       \
+            gv_planned = NULL; /* a barrier inside this one is part of it */                                           \
+            in = gv_ticks();                                                                                           \
+        }                                                                                                              \
         GV_THROUGH(original, call);                                                                                    \
         if (thread) {                                                                                                  \
             gv_barrier_leave(thread);                                                                                  \
+        } else if (GV_UNLIKELY(plan)) {                                                                                \
+            gv_planned = plan;                                                                                         \
+            gv_plan_barrier(in, gv_ticks());                                                                           \
         }                                                                                                              \
     } while (0)
 

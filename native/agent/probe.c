@@ -235,12 +235,14 @@ void gv_probe(struct gv_runtime *runtime) {
         .tensor_data = NOT_FOUND,
         .backend_graph_compute = NOT_FOUND,
         .backend_copy_async = NOT_FOUND,
+        .graph_count = NOT_FOUND,
+        .graph_nodes = NOT_FOUND,
+        .plan_callback = NOT_FOUND,
     };
     static const enum gv_api needed[] = {
-        GV_API_ggml_init,      GV_API_ggml_free,          GV_API_ggml_tensor_overhead, GV_API_ggml_new_tensor_4d,
-        GV_API_ggml_add,       GV_API_ggml_mul,           GV_API_ggml_view_1d,         GV_API_ggml_get_name,
-        GV_API_ggml_get_data,  GV_API_ggml_nbytes,        GV_API_ggml_op_name,         GV_API_ggml_op_desc,
-        GV_API_ggml_type_name, GV_API_ggml_graph_n_nodes,
+        GV_API_ggml_init,     GV_API_ggml_free,   GV_API_ggml_tensor_overhead, GV_API_ggml_new_tensor_4d,
+        GV_API_ggml_add,      GV_API_ggml_mul,    GV_API_ggml_view_1d,         GV_API_ggml_get_name,
+        GV_API_ggml_get_data, GV_API_ggml_nbytes, GV_API_ggml_op_name,         GV_API_ggml_type_name,
     };
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         if (!runtime->apis[needed[i]]) {
@@ -266,7 +268,9 @@ void gv_probe(struct gv_runtime *runtime) {
         GV_CALL(runtime, ggml_free, free_fn)(s.context);
     }
     free(s.memory);
-    layout->tensors = layout->tensor_ne >= 0 && layout->tensor_nb >= 0 && layout->tensor_type >= 0 &&
+    gv_probe_graph(runtime);
+    bool nodes = (GV_HAS(runtime, ggml_graph_n_nodes) && GV_HAS(runtime, ggml_graph_nodes)) || layout->graph_nodes >= 0;
+    layout->tensors = nodes && layout->tensor_ne >= 0 && layout->tensor_nb >= 0 && layout->tensor_type >= 0 &&
                       layout->tensor_op >= 0 && layout->tensor_source_count > 0 && layout->tensor_data >= 0;
     gv_inside = was_inside;
 }

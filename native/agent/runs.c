@@ -1,6 +1,4 @@
 /* Graph runs: the outermost call that computes a graph, and the calls into backends inside it. */
-#include <string.h>
-
 #include "agent/agent.h"
 #include "agent/settings.h"
 #include "platform/clock.h"
@@ -162,7 +160,7 @@ static uint32_t index_of(const struct gv_graph *graph, const struct ggml_tensor 
     return UINT32_MAX;
 }
 
-static const uint64_t *wanted_nodes(void) {
+const uint64_t *gv_current_wanted(void) {
     if (caller.alone) {
         return gv_want_elsewhere;
     }
@@ -186,7 +184,7 @@ static void begin_split(const struct gv_image *image, const struct ggml_cgraph *
         caller.split.wanted = gv_backend_wanted(caller.split.backend);
         pthread_mutex_unlock(&gv_define_lock);
     }
-    const uint64_t *wanted = wanted_nodes();
+    const uint64_t *wanted = gv_current_wanted();
     caller.filtered = caller.filtered || wanted;
     atomic_store_explicit(&caller.run->wanted, wanted, memory_order_relaxed);
     atomic_store_explicit(&caller.run->threads, 0, memory_order_relaxed);
@@ -230,19 +228,11 @@ void gv_nodes_alone(void) {
 }
 
 static bool computes_nothing(const struct gv_runtime *r, const struct ggml_tensor *node) {
-    static const char *const ops[] = {"NONE", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE"};
-    const char *op = GV_CALL(r, ggml_op_desc, const char *(*)(const void *))(node);
-    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
-        if (!op || strcmp(op, ops[i]) == 0) {
-            return true;
-        }
-    }
+    bool empty = gv_op_is_empty(r, gv_field_u32(node, r->layout.tensor_op));
     for (int i = 0; i < 4; i++) {
-        if (gv_field_u64(node, r->layout.tensor_ne + 8 * i) == 0) {
-            return true;
-        }
+        empty = empty || gv_field_u64(node, r->layout.tensor_ne + 8 * i) == 0;
     }
-    return false;
+    return empty;
 }
 
 /* Whether the split that has just ended has computed its node. A backend whose workers are seen says so itself; of
@@ -375,6 +365,16 @@ void gv_call_end(struct gv_call call, int status) {
 
 uint32_t gv_current_run(void) {
     return caller.run ? atomic_load_explicit(&caller.run->number, memory_order_relaxed) : 0;
+}
+
+bool gv_current_split(uint32_t *run, const struct gv_graph **graph, uint32_t *first) {
+    if (!caller.run || !caller.split_depth || !caller.run->graph || caller.split.first == UINT32_MAX) {
+        return false;
+    }
+    *run = atomic_load_explicit(&caller.run->number, memory_order_relaxed);
+    *graph = caller.run->graph;
+    *first = caller.split.first;
+    return true;
 }
 
 void gv_runs_after_fork(void) {

@@ -55,6 +55,16 @@
     X(ggml_graph_n_nodes)                                                                                              \
     X(ggml_graph_node)                                                                                                 \
     X(ggml_graph_nodes)                                                                                                \
+    X(ggml_new_graph)                                                                                                  \
+    X(ggml_build_forward_expand)                                                                                       \
+    X(ggml_graph_overhead)                                                                                             \
+    X(ggml_graph_plan)                                                                                                 \
+    X(ggml_cpu_extra_compute_forward)                                                                                  \
+    X(ggml_backend_cpu_init)                                                                                           \
+    X(ggml_backend_cpu_set_n_threads)                                                                                  \
+    X(ggml_backend_cpu_set_abort_callback)                                                                             \
+    X(ggml_backend_graph_compute)                                                                                      \
+    X(ggml_backend_free)                                                                                               \
     X(ggml_backend_name)                                                                                               \
     X(ggml_backend_cpu_buffer_type)                                                                                    \
     X(ggml_backend_graph_compute_async)                                                                                \

@@ -2,7 +2,8 @@
 
 Each command is a module of `ggml_viz.commands`: NAME, HELP, EXAMPLES, `add_arguments(parser)` and `run(args) -> int`.
 Only the module of the command that was asked for is imported, so that starting stays quick. A module with TAKES_COMMAND
-gets the words after `--` untouched in `args.command`.
+gets the words after `--` untouched in `args.command`; one with HAS_SUBCOMMANDS adds the flags that all commands have to
+its own parsers. `args.settings` are the settings.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from ggml_viz import __version__
+from ggml_viz import __version__, log
 from ggml_viz.errors import UserError, print_error
+from ggml_viz.settings import add_common_arguments
+from ggml_viz.settings.load import load
 
-COMMANDS = ("run", "attach", "report", "info", "doctor", "demo", "agent-path")
+COMMANDS = ("run", "attach", "report", "info", "doctor", "demo", "config", "agent-path")
 
 DESCRIPTION = "Record what a ggml runtime (llama.cpp, whisper.cpp, …) does while it runs, and say where the time went."
 
@@ -56,6 +59,8 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         module.add_arguments(sub)
+        if not getattr(module, "HAS_SUBCOMMANDS", False):
+            add_common_arguments(sub)
         sub.set_defaults(module=module)
     return parser
 
@@ -82,6 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs `ggml-viz` and returns its exit status."""
     args = parse(sys.argv[1:] if argv is None else argv)
     try:
+        args.loaded = load(args)
+        args.settings = args.loaded.settings
+        log.set_up(args.settings.logging, args.loaded.warnings, args.loaded.file)
         status: int = args.module.run(args)
         sys.stdout.flush()
         return status

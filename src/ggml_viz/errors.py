@@ -21,8 +21,16 @@ class UserError(Exception):
         self.exit_status = exit_status
 
 
+def printable(text: str) -> str:
+    """Text from elsewhere without control characters, which could do anything to a terminal."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
 def print_error(message: str, hint: str | None = None) -> None:
-    """Prints a message for the user, and below it what to do."""
+    """Prints a message for the user, and below it what to do; a log file gets it too."""
+    from ggml_viz import log
+
+    log.already_printed(message)
     print(f"ggml-viz: {message}", file=sys.stderr)
     if hint:
         print(f"  {hint}", file=sys.stderr)

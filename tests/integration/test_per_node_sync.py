@@ -14,7 +14,6 @@ from tests.integration.test_truth import executed
 from tests.native import compiling
 from tests.support import runtimes, shim
 
-from ggml_viz.capture.attaching import attach
 from ggml_viz.model.trace import Process, Trace
 from ggml_viz.native import KIND_NODE
 
@@ -103,7 +102,7 @@ def test_schedulers_from_before_the_agent_came_are_left_alone(tmp_path: Path) ->
         [program, "count", str(runs)], stdout=subprocess.PIPE, env={**os.environ, "OMP_WAIT_POLICY": "passive"}
     ) as process:
         time.sleep(0.3)
-        attach(process.pid, trace, "per_node_sync=1\n", 0.5)
+        runtimes.call(GGML_VIZ, "attach", str(process.pid), "--per-node-sync", "--duration", "0.5", "-o", trace)
         assert process.poll() is None, "it was to run on"
         stdout, _ = process.communicate(timeout=60)
     nodes = 3 * 3

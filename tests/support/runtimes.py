@@ -144,6 +144,15 @@ def whisper_tiny() -> Path:
 # --- compiling ---
 
 
+_OPTIONS = {
+    "CMAKE_BUILD_TYPE": "Release",
+    "LLAMA_BUILD_TESTS": "OFF",
+    "LLAMA_BUILD_UI": "OFF",
+    "LLAMA_USE_PREBUILT_UI": "OFF",
+    "LLAMA_OPENSSL": "OFF",
+}
+
+
 def llama_cpp_source() -> Path:
     """llama.cpp's sources."""
 
@@ -170,20 +179,39 @@ def llama_cpp_static(target: str = "llama-simple", *, openmp: bool) -> Path:
     return _built(target, "static-openmp" if openmp else "static", options)
 
 
+def llama_cpp_stripped() -> Path:
+    """llama-simple with everything linked into it, and without symbols."""
+    program = llama_cpp_static(openmp=True)
+
+    def make(folder: Path) -> None:
+        call("strip", "--strip-all", "-o", folder / "llama-simple", program)
+
+    return once(f"{llama_cpp_source().name}-stripped", make) / "llama-simple"
+
+
+def llama_cpp_backend_dl() -> Path:
+    """llama-simple with a ggml that loads its backends itself, from the program's folder (GGML_BACKEND_DL).
+
+    That folder goes into LD_LIBRARY_PATH: only ggml is built anew, the rest is that of the shared build.
+    """
+    program, source = llama_cpp(), llama_cpp_source()
+
+    def make(folder: Path) -> None:
+        options = {**_OPTIONS, "BUILD_SHARED_LIBS": "ON", "GGML_BACKEND_DL": "ON", "GGML_NATIVE": "OFF"}
+        call("cmake", "-S", source, "-B", folder, "-G", "Ninja", *(f"-D{k}={v}" for k, v in options.items()))
+        call("cmake", "--build", folder, "--target", "ggml", "ggml-cpu")
+        shutil.copy2(program, folder / "bin")
+
+    return once(f"{source.name}-backend-dl", make) / "bin" / program.name
+
+
 def _built(target: str, name: str, more: Mapping[str, str]) -> Path:
     source = llama_cpp_source()
     build = source.with_name(f"{source.name}-{name}")
 
     def make(_folder: Path) -> None:
         # One build folder for all targets: what they share is compiled once.
-        options = {
-            "CMAKE_BUILD_TYPE": "Release",
-            "LLAMA_BUILD_TESTS": "OFF",
-            "LLAMA_BUILD_UI": "OFF",
-            "LLAMA_USE_PREBUILT_UI": "OFF",
-            "LLAMA_OPENSSL": "OFF",
-            **more,
-        }
+        options = {**_OPTIONS, **more}
         if not (build / "build.ninja").exists():
             call("cmake", "-S", source, "-B", build, "-G", "Ninja", *(f"-D{k}={v}" for k, v in options.items()))
         call("cmake", "--build", build, "--target", target)
@@ -244,11 +272,12 @@ def node_llama_cpp() -> tuple[Path, Path]:
         # Its optional packages are builds for other machines and for GPUs, ten times as large; its scripts would build.
         call(node.with_name("npm"), "install", "--omit=optional", "--ignore-scripts", "--no-audit", cwd=folder)
 
-    node = _node()
+    node = node_command()
     return node, once(f"node-llama-cpp-{NODE_LLAMA_CPP}", make) / "node_modules" / "node-llama-cpp"
 
 
-def _node() -> Path:
+def node_command() -> Path:
+    """Node.js, with npm beside it: the machine's, else one from PyPI."""
     if (found := shutil.which("node")) and shutil.which("npm", path=str(Path(found).parent)):
         return Path(found)
     return once("node", lambda folder: install(folder, (NODE,))) / "bin" / "node"

@@ -7,9 +7,15 @@
  *     other) counts, by op, the nodes that the backend has to execute: those that compute something, are not empty,
  * and, in a ggml that marks them, carry the mark of nodes to be computed.
  *
+ * Old versions of ggml, of before September 2024, have no function that returns a graph's nodes. For those
+ * GGML_TRUTH_LAYOUT says where they are, "n_nodes nodes inline op" in bytes, as published in the ggml.h of that time:
+ * `inline` is 1 where a graph holds the array of nodes itself, and 0 where it points to it. Without that, and where ops
+ * have no names, nodes are not counted.
+ *
  * At exit it writes to the file that GGML_TRUTH names, as JSON:
  *   [{"ggml": path of the object that computes, "version": …, "runs": n, "backends": {name: {"graphs": n, "ops": {op:
- * n}}}}] with an entry for each copy of ggml; a run belongs to the copy that its outermost call belongs to.
+ * n}}}}] with an entry for each copy of ggml; a run belongs to the copy that its outermost call belongs to; the ops are
+ * null where nodes are not counted.
  */
 #include <dlfcn.h>
 #include <link.h>
@@ -35,8 +41,16 @@ struct backend_count {
     struct op_count ops[MAX_OPS];
 };
 
-/* One copy of ggml, known by the object that holds ggml_graph_n_nodes. */
+/* Where an old ggml keeps a graph's nodes, and a node's op. */
+struct layout {
+    size_t n_nodes, nodes;
+    int is_inline;
+    size_t op;
+};
+
+/* One copy of ggml, known by its ggml_init. */
 struct copy {
+    void *identity;
     char path[4096];
     char version[MAX_NAME];
     bool marks; /* nodes to be computed carry GGML_TENSOR_FLAG_COMPUTE */
@@ -45,6 +59,8 @@ struct copy {
     int (*n_nodes)(struct ggml_cgraph *);
     struct ggml_tensor *(*node)(struct ggml_cgraph *, int);
     const char *(*op_desc)(const struct ggml_tensor *);
+    const char *(*op_name)(int);
+    bool counts_nodes;
     bool (*is_empty)(const struct ggml_tensor *);
     const char *(*backend_name)(ggml_backend_t);
 };
@@ -60,6 +76,7 @@ struct site {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct copy copies[MAX_COPIES];
 static struct site sites[MAX_SITES];
+static struct layout old;
 static _Thread_local int depth;
 
 static void fail(const char *what) {
@@ -93,25 +110,32 @@ static bool marks_nodes(void *handle) {
 }
 
 static struct copy *copy_of(void *handle) {
-    void *n_nodes = need(handle, "ggml_graph_n_nodes");
+    void *identity = need(handle, "ggml_init");
     struct copy *copy = copies;
-    for (; copy < copies + MAX_COPIES && copy->n_nodes; copy++)
-        if ((void *)copy->n_nodes == n_nodes)
+    for (; copy < copies + MAX_COPIES && copy->identity; copy++)
+        if (copy->identity == identity)
             return copy;
     if (copy == copies + MAX_COPIES)
         fail("too many copies of ggml");
     Dl_info info;
-    if (!dladdr(n_nodes, &info))
+    if (!dladdr(identity, &info))
         fail("dladdr");
     snprintf(copy->path, sizeof copy->path, "%s", info.dli_fname);
     const char *(*version)(void) = dlsym(handle, "ggml_version");
     snprintf(copy->version, sizeof copy->version, "%s", version ? version() : "");
-    copy->node = need(handle, "ggml_graph_node");
-    copy->op_desc = need(handle, "ggml_op_desc");
-    copy->is_empty = need(handle, "ggml_is_empty");
-    copy->backend_name = need(handle, "ggml_backend_name");
-    copy->marks = marks_nodes(handle);
-    copy->n_nodes = (int (*)(struct ggml_cgraph *))n_nodes;
+    copy->n_nodes = dlsym(handle, "ggml_graph_n_nodes");
+    copy->node = dlsym(handle, "ggml_graph_node");
+    copy->op_desc = dlsym(handle, "ggml_op_desc");
+    copy->op_name = dlsym(handle, "ggml_op_name");
+    copy->is_empty = dlsym(handle, "ggml_is_empty");
+    copy->backend_name = dlsym(handle, "ggml_backend_name");
+    const char *layout = getenv("GGML_TRUTH_LAYOUT");
+    bool told = !copy->n_nodes && layout &&
+                sscanf(layout, "%zu %zu %d %zu", &old.n_nodes, &old.nodes, &old.is_inline, &old.op) == 4;
+    copy->counts_nodes = (copy->n_nodes && copy->op_desc) || (told && (copy->op_desc || copy->op_name));
+    /* The mark is younger than the functions above. */
+    copy->marks = copy->n_nodes && marks_nodes(handle);
+    copy->identity = identity;
     return copy;
 }
 
@@ -146,12 +170,39 @@ static struct site site_of(void *address, const char *symbol) {
     return found;
 }
 
+static int number_of_nodes(const struct copy *copy, struct ggml_cgraph *graph) {
+    int count;
+    if (copy->n_nodes)
+        return copy->n_nodes(graph);
+    memcpy(&count, (char *)graph + old.n_nodes, sizeof count);
+    return count;
+}
+
+static const struct ggml_tensor *node_of(const struct copy *copy, struct ggml_cgraph *graph, int i) {
+    if (copy->node)
+        return copy->node(graph, i);
+    char *nodes = (char *)graph + old.nodes;
+    if (!old.is_inline)
+        memcpy(&nodes, nodes, sizeof nodes);
+    const struct ggml_tensor *node;
+    memcpy(&node, nodes + (size_t)i * sizeof node, sizeof node);
+    return node;
+}
+
+static const char *op_of(const struct copy *copy, const struct ggml_tensor *node) {
+    int op;
+    if (copy->op_desc)
+        return copy->op_desc(node);
+    memcpy(&op, (const char *)node + old.op, sizeof op);
+    return copy->op_name(op);
+}
+
 static bool computes(const struct copy *copy, const struct ggml_tensor *node, const char *op) {
     static const char *const nothing[] = {"NONE", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE"};
     for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++)
         if (strcmp(op, nothing[i]) == 0)
             return false;
-    return !copy->is_empty(node) && (!copy->marks || (node->flags & GGML_TENSOR_FLAG_COMPUTE));
+    return !(copy->is_empty && copy->is_empty(node)) && (!copy->marks || (node->flags & GGML_TENSOR_FLAG_COMPUTE));
 }
 
 /* Counts the nodes of a graph that a backend is about to compute. */
@@ -164,9 +215,10 @@ static void count_nodes(struct copy *copy, const char *name, struct ggml_cgraph 
         fail("too many backends");
     snprintf(backend->name, sizeof backend->name, "%s", name);
     backend->graphs++;
-    for (int i = 0; i < copy->n_nodes(graph); i++) {
-        const struct ggml_tensor *node = copy->node(graph, i);
-        const char *name_of_op = copy->op_desc(node);
+    int count = copy->counts_nodes ? number_of_nodes(copy, graph) : 0;
+    for (int i = 0; i < count; i++) {
+        const struct ggml_tensor *node = node_of(copy, graph, i);
+        const char *name_of_op = op_of(copy, node);
         if (!computes(copy, node, name_of_op))
             continue;
         struct op_count *op = backend->ops;
@@ -186,7 +238,7 @@ static void enter(struct copy *copy) {
 }
 
 static void count_backend(struct copy *copy, ggml_backend_t backend, struct ggml_cgraph *graph) {
-    const char *name = copy->backend_name(backend);
+    const char *name = copy->backend_name ? copy->backend_name(backend) : "CPU";
     if (strcmp(name, "CPU") != 0)
         count_nodes(copy, name, graph);
 }
@@ -248,18 +300,22 @@ EXPORT enum ggml_status ggml_backend_sched_graph_compute_async(ggml_backend_sche
 
 __attribute__((destructor)) static void write_counts(void) {
     const char *path = getenv("GGML_TRUTH");
-    if (!path || !copies[0].n_nodes)
+    if (!path || !copies[0].identity)
         return;
     FILE *file = fopen(path, "w");
     if (!file)
         fail(path);
     fputc('[', file);
-    for (struct copy *copy = copies; copy < copies + MAX_COPIES && copy->n_nodes; copy++) {
+    for (struct copy *copy = copies; copy < copies + MAX_COPIES && copy->identity; copy++) {
         fprintf(file, "%s{\"ggml\": \"%s\", \"version\": \"%s\", \"runs\": %ld, \"backends\": {",
                 copy == copies ? "" : ",\n ", copy->path, copy->version, copy->runs);
         for (struct backend_count *b = copy->backends; b < copy->backends + MAX_BACKENDS && b->name[0]; b++) {
-            fprintf(file, "%s\"%s\": {\"graphs\": %ld, \"ops\": {", b == copy->backends ? "" : ", ", b->name,
-                    b->graphs);
+            fprintf(file, "%s\"%s\": {\"graphs\": %ld, \"ops\": ", b == copy->backends ? "" : ", ", b->name, b->graphs);
+            if (!copy->counts_nodes) {
+                fputs("null}", file);
+                continue;
+            }
+            fputc('{', file);
             for (struct op_count *op = b->ops; op < b->ops + MAX_OPS && op->name[0]; op++)
                 fprintf(file, "%s\"%s\": %ld", op == b->ops ? "" : ", ", op->name, op->count);
             fputs("}}", file);

@@ -22,7 +22,7 @@ class Truth:
         version: What this ggml calls itself.
         runs: Outermost computations of graphs.
         graphs: Graphs given to a backend, by backend.
-        nodes: Nodes that a backend had to execute, by backend and op.
+        nodes: Nodes that a backend had to execute, by backend and op; without those that could not be counted.
     """
 
     ggml: Path
@@ -44,21 +44,23 @@ def library() -> Path:
     return runtimes.once(f"shim-{digest}", make) / "shim.so"
 
 
-def count(program: runtimes.Program, output: Path) -> tuple[runtimes.Said, list[Truth]]:
+def count(program: runtimes.Program, output: Path, layout: str = "") -> tuple[runtimes.Said, list[Truth]]:
     """Runs a program and counts what ggml computes in it, by copy of ggml.
 
     Args:
         program: The program.
         output: A file to hold the counts.
+        layout: Where a ggml too old to say so has a graph's nodes (shim.c).
     """
-    said = program.run(env={"LD_PRELOAD": str(library()), "GGML_TRUTH": str(output)}).said
+    environment = {"LD_PRELOAD": str(library()), "GGML_TRUTH": str(output), "GGML_TRUTH_LAYOUT": layout}
+    said = program.run(env=environment).said
     return said, [
         Truth(
             ggml=Path(copy["ggml"]),
             version=copy["version"],
             runs=copy["runs"],
             graphs={name: backend["graphs"] for name, backend in copy["backends"].items()},
-            nodes={name: Counter(backend["ops"]) for name, backend in copy["backends"].items()},
+            nodes={name: Counter(backend["ops"]) for name, backend in copy["backends"].items() if backend["ops"]},
         )
-        for copy in json.loads(output.read_text())
+        for copy in (json.loads(output.read_text()) if output.exists() else [])
     ]

@@ -66,7 +66,7 @@ def test_run_without_a_program() -> None:
 )
 def test_the_program_s_arguments_are_its_own(line: str, own: str | None, command: list[str]) -> None:
     args = parse(line.split())
-    assert args.output == (Path(own) if own else None)
+    assert args.output == own
     assert args.command == command
 
 

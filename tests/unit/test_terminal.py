@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.tracefile import trace_from_text
 
 from ggml_viz.analysis.summary import Summary, summarize
 from ggml_viz.model.trace import Trace
+from ggml_viz.settings import Ui
 from ggml_viz.terminal.report import print_report
 from ggml_viz.terminal.text import bar, count, duration, percent, significant, size
 
@@ -41,8 +43,8 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
 
 
-def printed(summary: Summary, file: io.StringIO, top: int | None = None) -> list[str]:
-    print_report(summary, file, top)
+def printed(summary: Summary, file: io.StringIO, **ui: Any) -> list[str]:
+    print_report(summary, file, Ui(**ui))
     return file.getvalue().splitlines()
 
 
@@ -71,6 +73,23 @@ def test_colours_are_for_terminals_that_want_them(tmp_path: Path, monkeypatch: p
     assert not any("\x1b" in line for line in printed(summary, io.StringIO()))
     monkeypatch.setenv("NO_COLOR", "1")
     assert not any("\x1b" in line for line in printed(summary, Terminal()))
+
+
+def test_colours_come_and_stay_away_as_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = many_ops(tmp_path)
+    assert not any("\x1b" in line for line in printed(summary, Terminal(), color="never"))
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert any("\x1b" in line for line in printed(summary, io.StringIO(), color="always"))
+
+
+def test_the_width_that_is_asked_for_comes_before_the_terminal_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = many_ops(tmp_path)
+    wide = printed(summary, io.StringIO(), width=120)
+    assert wide != printed(summary, io.StringIO())
+    monkeypatch.setenv("COLUMNS", "200")
+    assert printed(summary, io.StringIO(), width=120) == wide
 
 
 def test_colours_take_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,9 +75,7 @@ def test_info_as_json(cut: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_top_must_be_a_number_of_ops(whole: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "--top", "0", whole]) == 2
     assert "--top" in capsys.readouterr().err
-    with pytest.raises(SystemExit) as stopped:
-        main(["report", "--top", "many", whole])
-    assert stopped.value.code == 2
+    assert main(["report", "--top", "many", whole]) == 2
 
 
 def test_json_can_be_piped(whole: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,9 +13,11 @@ from types import FrameType
 
 from ggml_viz import native
 from ggml_viz.capture.files import remove_trace, spare_other_files
+from ggml_viz.capture.handover import handed_over
 from ggml_viz.capture.inject import inject_agent
 from ggml_viz.capture.target import Target, find_target
 from ggml_viz.errors import UserError
+from ggml_viz.settings.model import Settings
 
 _TURN_MS = 50
 # How long the agent may take to answer: far longer than it ever does, on a machine that has other things to do.
@@ -39,7 +41,7 @@ class Attachment:
     ended: bool
 
 
-def attach(pid: int, path: Path, settings: str, duration_s: float | None = None) -> Attachment:
+def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = None) -> Attachment:
     """Brings the agent into a running process, or wakes the one that is there, and records what it sees.
 
     Ends after the duration, by SIGINT or SIGTERM, or with the process. The agent then idles: the process runs on as it
@@ -48,7 +50,7 @@ def attach(pid: int, path: Path, settings: str, duration_s: float | None = None)
     Args:
         pid: The process.
         path: The trace; overwritten. Removed again if nothing was computed.
-        settings: What the agent is to do, as native/agent/settings.h has it.
+        settings: What is to be recorded, and how large the trace may grow.
         duration_s: How long to record, from the moment that the agent has answered; None: until something else ends it.
 
     Raises:
@@ -63,21 +65,19 @@ def attach(pid: int, path: Path, settings: str, duration_s: float | None = None)
         raise UserError(f"no folder for shared memory: {error.strerror}", exit_status=125) from None
     segment = _segment_of(folder, pid)
     token = segment.name.partition(".")[0] if segment else f"at{pid}"
-    left = folder / f".{token}.settings"
     try:
         recorder = native.Recorder(folder, segment.name if segment else token, path)
     except OSError as error:
         raise UserError(f"the trace cannot be written: {path}: {error.strerror}", exit_status=125) from None
     status = None
     try:
-        left.write_text(settings)
-        if not segment:
-            inject_agent(pid)
-        with _end_on_signal() as asked_to_end:
-            ended = _record(recorder, pid, duration_s, asked_to_end)
-            status = recorder.close()
+        with handed_over(settings, folder, token):
+            if not segment:
+                inject_agent(pid)
+            with _end_on_signal() as asked_to_end:
+                ended = _record(recorder, pid, duration_s, asked_to_end)
+                status = recorder.close()
     finally:
-        left.unlink(missing_ok=True)
         if status is None:
             recorder.close()
             remove_trace(path)

@@ -13,6 +13,7 @@ from types import FrameType
 
 from ggml_viz import __version__, native
 from ggml_viz.errors import UserError
+from ggml_viz.settings.model import entries
 
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 # The terminal sends these to the program itself, which decides what they mean.
@@ -50,20 +51,21 @@ def cache_folder() -> Path:
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "ggml-viz"
 
 
-def agent_environment(base: Mapping[str, str], token: str, detail: str | None) -> dict[str, str]:
+def agent_environment(base: Mapping[str, str], token: str) -> dict[str, str]:
     """The environment that brings the agent into a program and all that it starts.
+
+    Settings are taken out of it: those of the recording reach the agent by a file (`capture.handover`), and are not
+    meant for what the program may start later.
 
     Args:
         base: The environment to add to.
         token: Names this recording's segments.
-        detail: thread, op or graph; None: as `base` or the agent has it.
     """
-    environment = dict(base)
+    settings = {entry.setting.variable for entry in entries()}
+    environment = {name: value for name, value in base.items() if name not in settings}
     others = environment.get("LD_PRELOAD")
     environment["LD_PRELOAD"] = f"{preload_path()}:{others}" if others else str(preload_path())
     environment["GGML_VIZ_RUN"] = token
-    if detail:
-        environment["GGML_VIZ_DETAIL"] = detail
     return environment
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import subprocess
@@ -11,9 +12,13 @@ from pathlib import Path
 
 from ggml_viz import native
 from ggml_viz.capture.files import remove_trace, spare_other_files
+from ggml_viz.capture.handover import capture_lines, handed_over
 from ggml_viz.capture.inspect import find_program
 from ggml_viz.capture.launch import agent_environment, signals_passed_on, start
 from ggml_viz.errors import UserError
+from ggml_viz.settings.model import Settings
+
+_LOG = logging.getLogger(__name__)
 
 # How long a forwarded signal may have to wait: Python handles signals between two calls of the recorder.
 _TURN_MS = 100
@@ -37,14 +42,14 @@ class Recording:
 
 
 def record(
-    command: Sequence[str], path: Path, detail: str | None = None, environment: Mapping[str, str] = os.environ
+    command: Sequence[str], path: Path, settings: Settings, environment: Mapping[str, str] = os.environ
 ) -> Recording:
     """Runs a program with the agent in it and writes what the agent sees to `path`.
 
     Args:
         command: The program and its arguments.
         path: The trace; overwritten. Removed again if the program never called ggml.
-        detail: thread, op or graph; None: as the environment or the agent has it.
+        settings: What is to be recorded, and how large the trace may grow.
         environment: The program's environment, without the agent.
 
     Raises:
@@ -53,7 +58,7 @@ def record(
     program = find_program(command[0], environment)
     spare_other_files(path)
     token = secrets.token_hex(8)
-    watched = agent_environment(environment, token, detail)
+    watched = agent_environment(environment, token)
     try:
         folder = native.segments_folder()
         native.segments_sweep(folder)
@@ -63,6 +68,9 @@ def record(
         recorder = native.Recorder(folder, token, path)
     except OSError as error:
         raise UserError(f"the trace cannot be written: {path}: {error.strerror}", exit_status=125) from None
+
+    _LOG.info("recording into %s", path)
+    _LOG.debug("segments are %s/%s.*; the agent is told: %s", folder, token, capture_lines(settings).split())
 
     status = None
     child: subprocess.Popen[bytes] | None = None
@@ -75,7 +83,7 @@ def record(
             child.send_signal(number)
 
     try:
-        with signals_passed_on(send):
+        with handed_over(settings, folder, token), signals_passed_on(send):
             child = start(program, command, watched)
             for number in early:
                 child.send_signal(number)
@@ -85,6 +93,13 @@ def record(
         if status is None:  # the program could not be started
             recorder.close()
             remove_trace(path)
+    _LOG.info(
+        "recorded %d records of %d processes, %d lost, %d bytes",
+        status.records,
+        status.processes,
+        status.lost,
+        status.bytes,
+    )
     if status.processes == 0:
         remove_trace(path)
     return Recording(path if status.processes else None, status, child.returncode)

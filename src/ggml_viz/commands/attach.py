@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from ggml_viz.capture.attaching import Attachment, attach
-from ggml_viz.commands.run import DETAILS, default_path, print_recorded
+from ggml_viz.commands.run import default_path, print_recorded
 from ggml_viz.errors import UserError
+from ggml_viz.settings import Settings, add_capture_arguments, add_output_arguments, add_ui_arguments
 
 NAME = "attach"
 HELP = "record a program that is running already"
@@ -31,26 +32,21 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `attach`."""
     parser.add_argument("pid", metavar="PID", type=int, help="the process")
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="FILE",
-        type=Path,
-        help="the trace to write, overwritten if it exists (default: PROGRAM-YYYYMMDD-HHMMSS.ggmlviz in this folder)",
-    )
     parser.add_argument("--duration", metavar="S", type=_seconds, help="record for so many seconds")
-    parser.add_argument("--detail", metavar="LEVEL", choices=DETAILS, help="how much to record: thread, op or graph")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print no report, only what went wrong")
+    add_output_arguments(parser)
+    add_capture_arguments(parser)
+    add_ui_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Attaches, records, reports."""
-    path = args.output or default_path(_program_of(args.pid))
-    attachment = attach(args.pid, path, f"detail={args.detail}\n" if args.detail else "", args.duration)
+    settings: Settings = args.settings
+    path = settings.output.file or default_path(_program_of(args.pid))
+    attachment = attach(args.pid, path, settings, args.duration)
     if attachment.path is None:
         raise UserError(*_why_nothing(attachment))
-    print_recorded(attachment.path, attachment.status, args.quiet)
-    if not args.quiet:
+    print_recorded(attachment.path, attachment.status, settings)
+    if settings.output.report:
         what = "has ended" if attachment.ended else "runs on, unwatched"
         print(f"process {args.pid} {what}", file=sys.stderr)
     return 0

@@ -13,6 +13,7 @@ from ggml_viz.capture.launch import die_of
 from ggml_viz.capture.recording import record
 from ggml_viz.commands.run import default_path, describe
 from ggml_viz.errors import UserError
+from ggml_viz.settings import Settings, add_output_arguments, add_ui_arguments
 
 NAME = "demo"
 HELP = "fetch a real runtime and model, record them, report"
@@ -41,26 +42,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="llama|whisper|vad",
         help="which (default: llama)",
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="FILE",
-        type=Path,
-        help="the trace to write (default: demo-NAME-YYYYMMDD-HHMMSS.ggmlviz)",
-    )
+    add_output_arguments(parser)
+    add_ui_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Fetches, records and reports."""
     command = [sys.executable, *map(str, _COMMANDS[args.demo]())]
-    path = args.output or default_path(f"demo-{args.demo}")
-    recording = record(command, path, environment=_environment(args.demo))
+    settings: Settings = args.settings
+    path = settings.output.file or default_path(f"demo-{args.demo}")
+    recording = record(command, path, settings, _environment(args.demo))
     if recording.exit_code < 0:
         die_of(-recording.exit_code)
     if recording.exit_code > 0:
         raise UserError(f"the demo's program failed with exit status {recording.exit_code}")
     print(file=sys.stderr)
-    describe(recording, command, quiet=False)
+    describe(recording, command, settings)
     return 0
 
 

@@ -9,6 +9,7 @@ import os
 import sys
 
 from ggml_viz.analysis.contents import describe
+from ggml_viz.settings import add_ui_arguments
 from ggml_viz.terminal.info import print_info
 from ggml_viz.trace.reader import open_trace
 
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a trace (.ggmlviz)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--verify", action="store_true", help="check the checksums of a large file's records too")
+    add_ui_arguments(parser, "color", "width")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"schema": 1, **dataclasses.asdict(contents)}, indent=2))
     else:
-        print_info(contents, sys.stdout)
+        print_info(contents, sys.stdout, args.settings.ui)
     return 1 if args.verify and contents.damage else 0
 
 

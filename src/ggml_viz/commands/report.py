@@ -7,8 +7,8 @@ import json
 import sys
 
 from ggml_viz.analysis.summary import summarize
-from ggml_viz.errors import UserError
 from ggml_viz.model.trace import Trace
+from ggml_viz.settings import add_ui_arguments
 from ggml_viz.terminal.report import print_report
 
 NAME = "report"
@@ -30,16 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `report`."""
     parser.add_argument("file", metavar="FILE", help="a trace (.ggmlviz)")
     parser.add_argument("--json", action="store_true", help="print JSON, schema 1, with everything that there is")
-    parser.add_argument("--top", type=int, metavar="N", help="list N ops (default: what fits on a screen)")
+    add_ui_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the report."""
-    if args.top is not None and args.top < 1:
-        raise UserError("--top takes a number from 1 up", exit_status=2)
     summary = summarize(Trace.open(args.file))
     if args.json:
         print(json.dumps(summary.to_json(), indent=2))
     else:
-        print_report(summary, sys.stdout, args.top)
+        print_report(summary, sys.stdout, args.settings.ui)
     return 0

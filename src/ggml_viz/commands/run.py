@@ -16,19 +16,16 @@ from ggml_viz.capture.launch import die_of
 from ggml_viz.capture.recording import Recording, record
 from ggml_viz.errors import UserError, print_error
 from ggml_viz.native import RecorderStatus
+from ggml_viz.settings import Settings, add_capture_arguments, add_output_arguments, add_ui_arguments
 
 NAME = "run"
 HELP = "run a program and record what its ggml does"
 TAKES_COMMAND = True
 EXAMPLES = """\
-levels of detail:
-  thread   every node on every thread (default)
-  op       every node, as the first thread saw it
-  graph    graph runs, splits, copies and memory only
-
 The program runs as if started without ggml-viz: same input and output, same
 signals, same exit status. What it starts is recorded into the same trace. The
-report goes to stderr. Everything after -- is the program's.
+report goes to stderr. Everything after -- is the program's. What is set here
+can be set by variables and in a file too: ggml-viz config.
 
 examples:
   ggml-viz run -- llama-cli -m model.gguf -p Hello
@@ -36,26 +33,13 @@ examples:
   ggml-viz run --quiet --detail graph -- llama-server -m model.gguf
 """
 
-DETAILS = ("thread", "op", "graph")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `run`."""
-    parser.usage = "%(prog)s [-o FILE] [--detail LEVEL] [--quiet] -- COMMAND …"
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="FILE",
-        type=Path,
-        help="the trace to write, overwritten if it exists (default: PROGRAM-YYYYMMDD-HHMMSS.ggmlviz in this folder)",
-    )
-    parser.add_argument(
-        "--detail",
-        metavar="LEVEL",
-        choices=DETAILS,
-        help="how much to record: thread, op or graph",
-    )
-    parser.add_argument("-q", "--quiet", action="store_true", help="print no report, only what went wrong")
+    parser.usage = "%(prog)s [-o FILE] [--detail LEVEL] [--quiet] [OPTION …] -- COMMAND …"
+    add_output_arguments(parser)
+    add_capture_arguments(parser)
+    add_ui_arguments(parser)
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
@@ -63,10 +47,11 @@ def run(args: argparse.Namespace) -> int:
     """Runs the command and returns its exit status, or dies of the signal that it died of."""
     if not args.command:
         raise UserError("no program to run", "For example: ggml-viz run -- llama-cli -m model.gguf", exit_status=2)
-    path = args.output or default_path(args.command[0])
-    recording = record(args.command, path, args.detail)
+    settings: Settings = args.settings
+    path = settings.output.file or default_path(args.command[0])
+    recording = record(args.command, path, settings)
     try:
-        describe(recording, args.command, args.quiet)
+        describe(recording, args.command, settings)
     except UserError as error:
         # The program's exit status comes first.
         print_error(error.message, error.hint)
@@ -94,7 +79,7 @@ def default_path(program: str, now: time.struct_time | None = None, folder: Path
     return path
 
 
-def describe(recording: Recording, command: list[str], quiet: bool) -> None:
+def describe(recording: Recording, command: list[str], settings: Settings) -> None:
     """Says on stderr what was recorded, or why nothing was."""
     status = recording.status
     if recording.path is None:
@@ -102,27 +87,27 @@ def describe(recording: Recording, command: list[str], quiet: bool) -> None:
         print_error(f"nothing was recorded: {reason}", hint)
         return
     note = f"{status.alive} of the recorded processes ran on when {command[0]} ended; recording stopped there."
-    print_recorded(recording.path, status, quiet, note if status.alive else None)
+    print_recorded(recording.path, status, settings, note if status.alive else None)
 
 
-def print_recorded(path: Path, status: RecorderStatus, quiet: bool, note: str | None = None) -> None:
+def print_recorded(path: Path, status: RecorderStatus, settings: Settings, note: str | None = None) -> None:
     """Prints on stderr the report of a trace that was just made.
 
     Args:
         path: The trace.
         status: How its recording ended.
-        quiet: Print only what went wrong.
+        settings: Whether a report is wanted, and how it is to look.
         note: What else is to be known, for below the report.
     """
     if status.error:
         print_error(f"the trace ends early: {os.strerror(status.error)}", f"{path} can be read up to there.")
-    if quiet or not path.is_file():  # `-o /dev/stdout`: it cannot be read again
+    if not settings.output.report or not path.is_file():  # `-o /dev/stdout`: it cannot be read again
         return
     from ggml_viz.analysis.summary import summarize
     from ggml_viz.model.trace import Trace
     from ggml_viz.terminal.report import print_report
 
-    print_report(summarize(Trace.open(path)), file=sys.stderr)
+    print_report(summarize(Trace.open(path)), sys.stderr, settings.ui)
     if note:
         print_error(note)
     print(f"\n{status.bytes / 1e6:.1f} MB · ggml-viz report {shlex.quote(str(path))}", file=sys.stderr)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TextIO
 
 from ggml_viz.analysis.contents import Contents, ProcessContents
+from ggml_viz.settings.model import Ui
 from ggml_viz.terminal.text import BOLD, DIM, WARNING, Page, count, plural, printable, size
 from ggml_viz.trace.reader import END_CUT
 
 _MAX_PROCESSES = 20
 
 
-def print_info(contents: Contents, file: TextIO) -> None:
+def print_info(contents: Contents, file: TextIO, ui: Ui) -> None:
     """Prints what lies in a trace file."""
-    page = Page(file)
+    page = Page(file, ui)
     head = f"{printable(contents.path)} · ggml-viz trace, version {contents.format} · {size(contents.file_bytes)}"
     lines = [page.paint(head, BOLD), *_integrity(page, contents), "", *_chunks(page, contents)]
     for process in contents.processes[:_MAX_PROCESSES]:

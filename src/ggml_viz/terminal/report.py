@@ -8,6 +8,7 @@ from statistics import median
 from typing import TextIO
 
 from ggml_viz.analysis.summary import OpSummary, ProcessSummary, Summary, ThreadSummary
+from ggml_viz.settings.model import Ui
 from ggml_viz.terminal.palette import op_style
 from ggml_viz.terminal.text import (
     BOLD,
@@ -35,20 +36,21 @@ _DOT = " · "
 _DETAILS = {"thread": "all threads", "op": "ops on worker 0 only", "graph": "graphs only"}
 
 
-def print_report(summary: Summary, file: TextIO, top: int | None = None) -> None:
+def print_report(summary: Summary, file: TextIO, ui: Ui | None = None) -> None:
     """Prints the report.
 
     Args:
         summary: Its data.
         file: Where to.
-        top: How many ops to list; None: as many as keep it within a screen.
+        ui: How it is to look; where it does not say how many ops to list: as many as keep it within a screen.
     """
-    page = Page(file)
+    ui = ui or Ui()
+    page = Page(file, ui)
     header, phases = _header(page, summary), _phases(page, summary)
     details, trust = _details(page, summary), _trust(page, summary)
     # Four blocks are set apart from the next; of the ops' lines two are their header and the count of the rest.
     room = _SCREEN_LINES - sum(map(len, (header, phases, details, trust))) - 4 - 2
-    ops = _ops(page, summary.ops, max(room, _MIN_OPS) if top is None else top) if summary.ops else []
+    ops = _ops(page, summary.ops, ui.top or max(room, _MIN_OPS)) if summary.ops else []
     blocks = [block for block in (header, phases, ops, details, trust) if block]
     page.print(line for number, block in enumerate(blocks) for line in ([""] if number else []) + block)
 

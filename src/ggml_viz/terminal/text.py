@@ -8,6 +8,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
+from ggml_viz.errors import printable as printable
+from ggml_viz.settings.model import Ui
+
 WARNING = "33"
 DIM = "2"
 BOLD = "1"
@@ -15,11 +18,6 @@ BOLD = "1"
 _MIN_WIDTH = 40
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-
-
-def printable(text: str) -> str:
-    """Text from a trace without control characters, which could do anything to a terminal."""
-    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def significant(value: float) -> str:
@@ -90,17 +88,19 @@ class Page:
 
     Args:
         file: Where it goes.
+        ui: How it is to look.
 
     Attributes:
-        width: Columns: those of the terminal, or of COLUMNS, or 80.
-        colour: Whether to use colours: on a terminal, unless NO_COLOR is set.
+        width: Columns: as many as asked for, or those of the terminal, or of COLUMNS, or 80.
+        colour: Whether to use colours: as asked for, or on a terminal, unless NO_COLOR is set.
     """
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, ui: Ui) -> None:
         self._file = file
         terminal = file.isatty()
-        self.colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        self.width = max(_columns(file, terminal), _MIN_WIDTH)
+        able = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self.colour = able if ui.color == "auto" else ui.color == "always"
+        self.width = ui.width or max(_columns(file, terminal), _MIN_WIDTH)
 
     def paint(self, text: str, style: str) -> str:
         """The text in a style, the parameters of an SGR sequence, where there are colours."""

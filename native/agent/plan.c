@@ -1,0 +1,122 @@
+/* Nodes on worker 0, in a ggml without a function that every thread calls for each node.
+ *
+ * The plan that a graph is computed by has room for an abort callback, which the first thread calls when it has
+ * computed a node, before the barrier that closes it. It is not told which node: they are counted. Only if the count is
+ * right in the end are the nodes of a graph recorded. Where barriers can be seen, they tell when a node's wait is over.
+ */
+#include <stdlib.h>
+
+#include "agent/agent.h"
+#include "platform/clock.h"
+#include "ring/reader.h"
+#include "ring/ring.h"
+
+__thread struct gv_plan *gv_planned __attribute__((tls_model("initial-exec")));
+
+static uint32_t op_of(const struct gv_plan *p, uint32_t node) {
+    return gv_field_u32(p->nodes[node], p->runtime->layout.tensor_op);
+}
+
+/* Moves to the next node that the callback is called for. */
+static void skip_empty(struct gv_plan *p) {
+    while (!p->runtime->layout.plan_calls_for_empty && p->at < p->count &&
+           gv_op_is_empty(p->runtime, op_of(p, p->at))) {
+        p->at++;
+    }
+}
+
+/* The node before has been left at `out`; it had waited since `in`. */
+static void finish(struct gv_plan *p, uint64_t in, uint64_t out) {
+    uint32_t node = p->at - 1;
+    if (!gv_op_is_empty(p->runtime, op_of(p, node))) {
+        struct gv_record *record = &p->records[p->done++];
+        *record = gv_node_record(p->run, p->first + node, 0, p->start, p->inner, p->worked, out, out);
+        p->waited = p->waited || out > in;
+    }
+    p->start = out;
+    p->inner = p->worked = 0;
+    skip_empty(p);
+}
+
+static bool on_node(void *data) {
+    struct gv_plan *p = data;
+    if (gv_planned == p) {
+        if (p->worked) {
+            finish(p, p->worked, p->worked); /* no barrier since: they cannot be seen, or there is one thread */
+        }
+        if (p->at < p->count) {
+            p->worked = gv_ticks();
+        }
+        p->at++;
+    }
+    return p->callback ? p->callback(p->data) : false;
+}
+
+void gv_plan_barrier(uint64_t in, uint64_t out) {
+    struct gv_plan *p = gv_planned;
+    if (p->worked && p->at <= p->count) {
+        finish(p, in, out);
+    } else {
+        p->inner += out - in;
+    }
+}
+
+void gv_plan_begin(struct gv_plan *p, const struct gv_image *image, const void *graph, void *cplan) {
+    p->records = NULL;
+    const struct gv_runtime *r = gv_image_runtime(image);
+    const struct gv_graph *known;
+    uint32_t detail = atomic_load_explicit(&gv_segment->control, memory_order_relaxed) & GV_CONTROL_DETAIL_MASK;
+    if (!cplan || !r || r->layout.plan_callback < 0 || gv_current_wanted() == gv_want_elsewhere ||
+        detail == GV_DETAIL_GRAPH || !gv_current_split(&p->run, &known, &p->first)) {
+        return;
+    }
+    p->nodes = gv_graph_nodes(r, graph, &p->count);
+    /* The graph that is computed is a part of the one that was described. */
+    if (!p->nodes || p->first + p->count > known->node_count || known->nodes[p->first] != p->nodes[0]) {
+        return;
+    }
+    p->records = malloc(p->count * sizeof *p->records);
+    if (!p->records) {
+        return;
+    }
+    void **fields = (void **)((char *)cplan + r->layout.plan_callback);
+    p->outer = gv_planned;
+    p->runtime = r;
+    p->plan = cplan;
+    *(void **)&p->callback = fields[0];
+    p->data = fields[1];
+    p->at = p->done = 0;
+    p->inner = p->worked = 0;
+    p->waited = false;
+    skip_empty(p);
+    fields[0] = (void *)on_node;
+    fields[1] = p;
+    gv_planned = p;
+    p->start = gv_ticks();
+}
+
+void gv_plan_end(struct gv_plan *p) {
+    if (!p->records) {
+        return;
+    }
+    gv_planned = p->outer;
+    void **fields = (void **)((char *)p->plan + p->runtime->layout.plan_callback);
+    if (fields[0] == (void *)on_node && fields[1] == p) {
+        fields[0] = *(void **)&p->callback;
+        fields[1] = p->data;
+    }
+    if (p->worked && p->at <= p->count) {
+        finish(p, p->worked, p->worked);
+    }
+    skip_empty(p);
+    struct gv_thread *thread = gv_thread_self();
+    const uint64_t *wanted = gv_current_wanted();
+    for (uint32_t i = 0; p->at == p->count && i < p->done; i++) {
+        if (gv_is_wanted(wanted, p->records[i].node.node)) {
+            gv_put(thread, &p->records[i]);
+        } else {
+            atomic_fetch_add_explicit(&gv_segment->records_skipped, 1, memory_order_relaxed);
+        }
+    }
+    free(p->records);
+}
