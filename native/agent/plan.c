@@ -66,8 +66,8 @@ void gv_plan_begin(struct gv_plan *p, const struct gv_image *image, const void *
     const struct gv_runtime *r = gv_image_runtime(image);
     const struct gv_graph *known;
     uint32_t detail = atomic_load_explicit(&gv_segment->control, memory_order_relaxed) & GV_CONTROL_DETAIL_MASK;
-    if (!cplan || !r || r->layout.plan_callback < 0 || gv_current_wanted() == gv_want_elsewhere ||
-        detail == GV_DETAIL_GRAPH || !gv_current_split(&p->run, &known, &p->first)) {
+    if (!cplan || !r || r->layout.plan_callback < 0 || detail == GV_DETAIL_GRAPH ||
+        !gv_current_split(&p->run, &known, &p->first) || gv_current_wanted() == gv_want_elsewhere) {
         return;
     }
     p->nodes = gv_graph_nodes(r, graph, &p->count);

@@ -167,7 +167,7 @@ const uint64_t *gv_current_wanted(void) {
     if (!caller.split.wanted) {
         return gv_want_none;
     }
-    return caller.run->graph ? caller.run->graph->wanted : NULL;
+    return caller.run && caller.run->graph ? caller.run->graph->wanted : NULL;
 }
 
 static void begin_split(const struct gv_image *image, const struct ggml_cgraph *graph, const void *backend) {
