@@ -58,14 +58,25 @@ static inline bool is_ours(const void *address) {
     return (const char *)address >= __ehdr_start && (const char *)address < _end;
 }
 
+/* The program, and what all objects share with it. Never closed: that is counted as a library's end. */
+static void *program(void) {
+    static void *_Atomic handle;
+    void *known = atomic_load_explicit(&handle, memory_order_relaxed);
+    if (!known) {
+        known = dlopen(NULL, RTLD_LAZY);
+        atomic_store_explicit(&handle, known, memory_order_relaxed);
+    }
+    return known;
+}
+
 /* Looks `name` up as the dynamic linker does for the object behind `handle` (NULL: the program itself): first what
  * all objects share, then the object and what it depends on. */
 static void *look_up(void *handle, const char *name) {
     void *address = dlsym(RTLD_DEFAULT, name);
     if (is_ours(address)) {
-        /* This library defines the hooked names itself, and is skipped; what it was attached to shares nothing with it
-         * that comes later. */
-        address = gv_attached ? NULL : dlsym(RTLD_NEXT, name);
+        /* This library defines the hooked names itself, and is skipped. Preloaded, it is one of those that all share;
+         * else it only finds itself first, because its own names are bound to itself. */
+        address = gv_attached ? dlsym(program(), name) : dlsym(RTLD_NEXT, name);
     }
     if (!address && handle) {
         address = dlsym(handle, name);
