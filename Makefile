@@ -39,7 +39,7 @@ format: $(DEV)
 bench: $(DEV) native
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-# Fetches and builds what it tries: about 250 MB beyond what the tests fetch, and ten minutes when all is there.
+# Fetches about 90 MB beyond what the tests fetch, and takes some minutes when all is there: old programs wait in loops.
 compatibility: $(DEV) native
 	$(BIN)/python -m tests.compatibility --update-readme $(COMPATIBILITY_ARGS)
 

@@ -105,6 +105,7 @@ struct gv_plan {
     struct gv_plan *outer;
     const struct gv_runtime *runtime;
     struct ggml_tensor *const *nodes;
+    const uint64_t *wanted;
     struct gv_record *records; /* NULL: not in use */
     void *plan;
     bool (*callback)(void *); /* the application's own */
@@ -238,6 +239,9 @@ struct gv_call gv_call_begin(const struct gv_image *image, const struct ggml_cgr
                              bool scheduler, const void *frame);
 void gv_call_end(struct gv_call call, int status);
 uint32_t gv_current_run(void);
+/* The split that this thread is computing: its run, the run's graph, the index of its first node there, and which of
+ * the graph's nodes are wanted. False: none, or its nodes are not recorded here. */
+bool gv_current_split(uint32_t *run, const struct gv_graph **graph, uint32_t *first, const uint64_t **wanted);
 /* Until the current run of this thread ends, its nodes are recorded by gv_node_alone and not where they begin. */
 void gv_nodes_alone(void);
 /* A node of the current run has been computed by itself, or was listed and is not computed by its backend. */
@@ -246,11 +250,6 @@ void gv_node_alone(const struct ggml_tensor *node, uint64_t start, uint64_t end)
 bool gv_copies_wanted(void);
 /* The first token is the next. */
 void gv_count_tokens_anew(void);
-/* The split that this thread is computing: its run, the run's graph, and the index of its first node there. False:
- * none, or it is not recorded. */
-bool gv_current_split(uint32_t *run, const struct gv_graph **graph, uint32_t *first);
-/* Which nodes of its graph workers are to record there. */
-const uint64_t *gv_current_wanted(void);
 void gv_runs_after_fork(void);
 
 /* --- workload.c: what a run does --- */
@@ -293,9 +292,6 @@ void gv_graph_release(struct gv_graph *graph);
 /* The nodes of a graph, and their count. NULL where this ggml does not tell, or there are none. */
 struct ggml_tensor *const *gv_graph_nodes(const struct gv_runtime *runtime, const struct ggml_cgraph *graph,
                                           uint32_t *count);
-
-/* A tensor's op, as ggml describes it. */
-const char *gv_op_of(const struct gv_runtime *runtime, const struct ggml_tensor *tensor);
 
 /* What makes a graph the same as one seen before, in one pass over its nodes: `place` also changes when only
  * the tensors' memory does. */

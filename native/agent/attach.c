@@ -6,10 +6,10 @@
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/objects.h"
-#include "agent/settings.h"
 #include "platform/platform.h"
 
 #define LOOK_PACE_NS 10000000u
@@ -33,7 +33,8 @@ static bool is_expected(void) {
     if (gv_folder(folder, sizeof folder) < 0) {
         return false;
     }
-    return gv_settings_path(folder, gv_attach_token, path, sizeof path);
+    snprintf(path, sizeof path, "%s/.%s.settings", folder, gv_attach_token);
+    return access(path, R_OK) == 0;
 }
 
 static void *attend(void *nothing) {

@@ -175,15 +175,15 @@ static void define_gaps(const struct gv_runtime *runtime) {
         gv_define_note(GV_NOTE_NOT_SEEN, "graphs and nodes: the layout of this ggml's tensors could not be verified");
         return;
     }
-    if (gv_settings.per_node_sync && !GV_HAS(runtime, ggml_backend_sched_set_eval_callback)) {
-        gv_define_note(GV_NOTE_NOT_SEEN, "each node by itself: this ggml's schedulers have no callback for it");
-    }
     if (!GV_HAS(runtime, ggml_cpu_extra_compute_forward)) {
         gv_define_note(GV_NOTE_NOT_SEEN,
                        layout->plan_callback >= 0
                            ? "nodes on other threads than the first: this ggml calls no function for each of them, so "
                              "nodes are timed on thread 0, by the callback that it makes after each"
                            : "the nodes of a graph one by one: this ggml calls no function for each of them");
+    }
+    if (gv_settings.per_node_sync && !GV_HAS(runtime, ggml_backend_sched_set_eval_callback)) {
+        gv_define_note(GV_NOTE_NOT_SEEN, "each node by itself: this ggml's schedulers have no callback for it");
     }
     if (layout->tensor_flags < 0) {
         gv_define_note(GV_NOTE_NOT_SEEN, "flags of tensors: their place in this ggml could not be verified");

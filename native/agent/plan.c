@@ -67,7 +67,7 @@ void gv_plan_begin(struct gv_plan *p, const struct gv_image *image, const void *
     const struct gv_graph *known;
     uint32_t detail = atomic_load_explicit(&gv_segment->control, memory_order_relaxed) & GV_CONTROL_DETAIL_MASK;
     if (!cplan || !r || r->layout.plan_callback < 0 || detail == GV_DETAIL_GRAPH ||
-        !gv_current_split(&p->run, &known, &p->first) || gv_current_wanted() == gv_want_elsewhere) {
+        !gv_current_split(&p->run, &known, &p->first, &p->wanted)) {
         return;
     }
     p->nodes = gv_graph_nodes(r, graph, &p->count);
@@ -110,9 +110,8 @@ void gv_plan_end(struct gv_plan *p) {
     }
     skip_empty(p);
     struct gv_thread *thread = gv_thread_self();
-    const uint64_t *wanted = gv_current_wanted();
     for (uint32_t i = 0; p->at == p->count && i < p->done; i++) {
-        if (gv_is_wanted(wanted, p->records[i].node.node)) {
+        if (gv_is_wanted(p->wanted, p->records[i].node.node)) {
             gv_put(thread, &p->records[i]);
         } else {
             atomic_fetch_add_explicit(&gv_segment->records_skipped, 1, memory_order_relaxed);

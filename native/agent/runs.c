@@ -1,4 +1,6 @@
 /* Graph runs: the outermost call that computes a graph, and the calls into backends inside it. */
+#include <string.h>
+
 #include "agent/agent.h"
 #include "agent/settings.h"
 #include "platform/clock.h"
@@ -160,14 +162,14 @@ static uint32_t index_of(const struct gv_graph *graph, const struct ggml_tensor 
     return UINT32_MAX;
 }
 
-const uint64_t *gv_current_wanted(void) {
+static const uint64_t *wanted_nodes(void) {
     if (caller.alone) {
         return gv_want_elsewhere;
     }
     if (!caller.split.wanted) {
         return gv_want_none;
     }
-    return caller.run && caller.run->graph ? caller.run->graph->wanted : NULL;
+    return caller.run->graph ? caller.run->graph->wanted : NULL;
 }
 
 static void begin_split(const struct gv_image *image, const struct ggml_cgraph *graph, const void *backend) {
@@ -184,7 +186,7 @@ static void begin_split(const struct gv_image *image, const struct ggml_cgraph *
         caller.split.wanted = gv_backend_wanted(caller.split.backend);
         pthread_mutex_unlock(&gv_define_lock);
     }
-    const uint64_t *wanted = gv_current_wanted();
+    const uint64_t *wanted = wanted_nodes();
     caller.filtered = caller.filtered || wanted;
     atomic_store_explicit(&caller.run->wanted, wanted, memory_order_relaxed);
     atomic_store_explicit(&caller.run->threads, 0, memory_order_relaxed);
@@ -228,11 +230,19 @@ void gv_nodes_alone(void) {
 }
 
 static bool computes_nothing(const struct gv_runtime *r, const struct ggml_tensor *node) {
-    bool empty = gv_op_is_empty(r, gv_field_u32(node, r->layout.tensor_op));
-    for (int i = 0; i < 4; i++) {
-        empty = empty || gv_field_u64(node, r->layout.tensor_ne + 8 * i) == 0;
+    static const char *const ops[] = {"NONE", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE"};
+    const char *op = GV_CALL(r, ggml_op_desc, const char *(*)(const void *))(node);
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        if (!op || strcmp(op, ops[i]) == 0) {
+            return true;
+        }
     }
-    return empty;
+    for (int i = 0; i < 4; i++) {
+        if (gv_field_u64(node, r->layout.tensor_ne + 8 * i) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Whether the split that has just ended has computed its node. A backend whose workers are seen says so itself; of
@@ -367,13 +377,15 @@ uint32_t gv_current_run(void) {
     return caller.run ? atomic_load_explicit(&caller.run->number, memory_order_relaxed) : 0;
 }
 
-bool gv_current_split(uint32_t *run, const struct gv_graph **graph, uint32_t *first) {
-    if (!caller.run || !caller.split_depth || !caller.run->graph || caller.split.first == UINT32_MAX) {
+bool gv_current_split(uint32_t *run, const struct gv_graph **graph, uint32_t *first, const uint64_t **wanted) {
+    if (!caller.run || !caller.split_depth || !caller.run->graph || caller.split.first == UINT32_MAX || caller.alone ||
+        !caller.split.wanted) {
         return false;
     }
     *run = atomic_load_explicit(&caller.run->number, memory_order_relaxed);
     *graph = caller.run->graph;
     *first = caller.split.first;
+    *wanted = caller.run->graph->wanted;
     return true;
 }
 

@@ -209,20 +209,10 @@ static char *read_file(const char *path, char *content) {
     return good ? content : NULL;
 }
 
-bool gv_settings_path(const char *folder, const char *token, char *path, size_t capacity) {
-    static const char *const names[] = {"%s/.%s.settings", "%s/%s.settings"};
-    for (size_t i = 0; i < sizeof names / sizeof *names && !strchr(token, '/'); i++) {
-        int length = snprintf(path, capacity, names[i], folder, token);
-        if (length > 0 && (size_t)length < capacity && access(path, R_OK) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool read_from_file(const char *folder, const char *token) {
     char path[4096], content[FILE_BYTES];
-    if (!gv_settings_path(folder, token, path, sizeof path) || !read_file(path, content)) {
+    int length = snprintf(path, sizeof path, "%s/.%s.settings", folder, token);
+    if (length < 0 || (size_t)length >= sizeof path || strchr(token, '/') || !read_file(path, content)) {
         return false;
     }
     char *rest = NULL;

@@ -19,7 +19,6 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #define GV_SETTINGS_LIST_BYTES 1024u
@@ -37,9 +36,6 @@ struct gv_settings {
     _Atomic uint32_t generation; /* rises each time they are read: what was derived from them is derived anew */
 };
 extern struct gv_settings gv_settings;
-
-/* Where the settings of the recording `token` lie, hidden or not. False: nowhere. */
-bool gv_settings_path(const char *folder, const char *token, char *path, size_t capacity);
 
 /* Reads the settings: of the recording `token` from the file in `folder`, or, where `token` is NULL, from the
  * environment. What is missing or makes no sense is as by default; it was checked where the user gave it. False: there

@@ -220,8 +220,18 @@ static void sweep_one(const char *name, void *context) {
     gv_close(fd);
 }
 
+/* Of what is hidden, only settings: they are locked before they have that name, a segment in the making may not be. */
+static void sweep_hidden(const char *name, void *context) {
+    static const char suffix[] = ".settings";
+    size_t length = strlen(name);
+    if (length >= sizeof suffix && strcmp(name + length - (sizeof suffix - 1), suffix) == 0) {
+        sweep_one(name, context);
+    }
+}
+
 int gv_segments_sweep(const char *folder) {
     struct sweep sweep = {.folder = folder};
     gv_list(folder, "", sweep_one, &sweep);
+    gv_list(folder, ".", sweep_hidden, &sweep);
     return sweep.removed;
 }

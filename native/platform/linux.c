@@ -203,7 +203,8 @@ void gv_list(const char *folder, const char *prefix, void (*visit)(const char *n
     }
     size_t length = strlen(prefix);
     for (struct dirent *entry; (entry = readdir(directory));) {
-        if (entry->d_name[0] != '.' && strncmp(entry->d_name, prefix, length) == 0) {
+        bool shown = entry->d_name[0] != '.' || prefix[0] == '.';
+        if (shown && strncmp(entry->d_name, prefix, length) == 0) {
             visit(entry->d_name, context);
         }
     }

@@ -37,7 +37,8 @@ void gv_populate(void *address, uint64_t length);
 /* Bytes of memory that the file really occupies. */
 uint64_t gv_touched_bytes(int fd);
 
-/* Calls `visit` for every name in the folder that starts with `prefix`. */
+/* Calls `visit` for every name in the folder that starts with `prefix`; hidden ones only where that starts with a dot.
+ */
 void gv_list(const char *folder, const char *prefix, void (*visit)(const char *name, void *context), void *context);
 
 /* --- this process --- */

@@ -24,7 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.compatibility", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only programs in whose name and version this occurs")
-    parser.add_argument("--update-readme", action="store_true", help="put the table into README.md")
+    parser.add_argument("--update-readme", action="store_true", help="put the table into README.md, if all is well")
     args = parser.parse_args()
     chosen = [entry for entry in ENTRIES if not args.only or any(only in entry.label for only in args.only)]
     if not chosen:
@@ -39,13 +39,15 @@ def main() -> int:
         said = outcome.skipped or "; ".join(outcome.problems) or (outcome.seen.level if outcome.seen else outcome.why)
         print(f"{said} ({time.monotonic() - began:.0f} s)", file=sys.stderr)
     if args.json:
-        json.dump([described(outcome) for outcome in outcomes], sys.stdout, indent=1)
+        json.dump(outcomes, sys.stdout, indent=1, default=described)
         print()
     else:
         print(table.markdown(outcomes))
+    if any(outcome.problems for outcome in outcomes):
+        return 1
     if args.update_readme:
         table.replace_in(runtimes.ROOT / "README.md", table.markdown(outcomes))
-    return 1 if any(outcome.problems for outcome in outcomes) else 0
+    return 0
 
 
 def attempt(entry: Entry, counted: dict[str, Counts | None]) -> Outcome:
@@ -69,15 +71,11 @@ def count_of(name: str, counted: dict[str, Counts | None], folder: Path) -> Coun
     return counted[name]
 
 
-def described(outcome: Outcome) -> dict[str, object]:
-    """An outcome, for JSON."""
-    result = dataclasses.asdict(dataclasses.replace(outcome, entry=dataclasses.replace(outcome.entry, make=_nothing)))
-    del result["entry"]["make"]
-    return result
-
-
-def _nothing() -> runtimes.Program:
-    raise NotImplementedError
+def described(value: object) -> dict[str, object]:
+    """An outcome, or a part of it, for JSON."""
+    assert dataclasses.is_dataclass(value)
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {name: content for name, content in fields.items() if not callable(content)}
 
 
 if __name__ == "__main__":

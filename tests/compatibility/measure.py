@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import platform
 import re
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.compatibility.programs import Entry
 from tests.support import runtimes, shim
 
 from ggml_viz import native
+from ggml_viz.model.trace import Trace
 
 GGML_VIZ = (sys.executable, "-m", "ggml_viz")
 TIMEOUT_S = 300
@@ -54,9 +56,9 @@ class Seen:
 
     Attributes:
         ggml: Its version; empty: it has none.
-        method: How the agent came in.
+        method: How the agent came in, and to the calls.
         counts: What it saw.
-        threads: The most threads that worked on a graph.
+        threads: The most threads that worked on a graph; 0: unknown.
         threads_seen: On how many of them it saw nodes.
         not_seen: What it says that it could not see.
         lost: Records.
@@ -77,7 +79,9 @@ class Seen:
             return "nothing"
         if not self.counts.nodes:
             return "whole graphs"
-        return "every op on all threads" if self.threads_seen >= self.threads else "every op on one thread"
+        if self.threads and self.threads_seen >= self.threads:
+            return "every op on all threads"
+        return "every op on thread 0" if self.threads_seen == 1 else f"every op on {self.threads_seen} threads"
 
 
 @dataclass(frozen=True)
@@ -107,11 +111,13 @@ def prepare(entry: Entry) -> runtimes.Program:
     Raises:
         Unavailable: It is not to be had here.
     """
+    if entry.x86_64 and platform.machine() != "x86_64":
+        raise Unavailable(f"not to be had for {platform.machine()}")
     try:
         program = entry.make()
         return dataclasses.replace(program, env={**_PASSIVE, **program.env})
     except RuntimeError as error:
-        if re.search(r"No matching distribution|EBADPLATFORM|KeyError", str(error)):
+        if re.search(r"No matching distribution|EBADPLATFORM", str(error)):
             python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
             raise Unavailable(f"not to be had for this machine and {python}") from error
         raise
@@ -155,7 +161,7 @@ def compare(entry: Entry, program: runtimes.Program, folder: Path, reference: Co
     if not bare or recorded.said.text != bare:
         problems.append("its output is another when it is recorded")
     if not trace.exists():
-        why = re.search(r"nothing was recorded: (.*)", recorded.stderr)
+        why = re.search(r"^ggml-viz: (?:nothing was recorded: )?(.*)", recorded.stderr, re.MULTILINE)
         if not why:
             problems.append("nothing was recorded, and not said why")
         # Where the program lies on this machine is of no interest.
@@ -223,13 +229,22 @@ def read(trace: Path) -> Seen:
     processes = report["trace"]["processes"]
     return Seen(
         ggml=", ".join(sorted({process["ggml_version"] for process in processes} - {""})),
-        method=", ".join(sorted({process["method"] for process in processes})),
+        method=", ".join([*sorted({process["method"] for process in processes}), *_ways_to_calls(trace)]),
         counts=Counts(report["graphs"]["runs"], nodes or None),
         threads=max((process["threads"] for process in processes), default=0),
         threads_seen=len(report["threads"]),
         not_seen=tuple(text for process in processes for text in process["not_seen"]),
         lost=report["trace"]["lost"],
     )
+
+
+def _ways_to_calls(trace: Path) -> Iterator[str]:
+    """How calls were reached that do not pass the dynamic linker, as the agent noted it."""
+    notes = [note.text for process in Trace.open(trace).processes for note in process.file.definitions.notes]
+    if any(re.search(r"\b[1-9]\d* direct calls", text) for text in notes):
+        yield "call sites"
+    if any("by the callback" in text for text in notes):
+        yield "callback"
 
 
 def disagreements(seen: Seen, truth: Counts | None) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,6 +35,7 @@ class Entry:
         layout: For counting where ggml is too old to say what a graph consists of.
         reference: The entry that is the same program with shared libraries, where this one cannot be counted.
         attach: It is attached to when its model is loaded, instead of being started with the agent.
+        x86_64: Its package is for x86-64 alone, and does not say so.
         fast: It needs nothing that other tests do not need, or little.
     """
 
@@ -48,6 +48,7 @@ class Entry:
     layout: str = ""
     reference: str | None = None
     attach: bool = False
+    x86_64: bool = False
     fast: bool = False
 
     @property
@@ -72,12 +73,6 @@ def _wheel(requirement: str) -> Path:
         runtimes.unpack_wheel(runtimes.fetch(requirement, folder), "", folder)
 
     return runtimes.once(f"{requirement.replace('==', '-')}-{sys.implementation.cache_tag}", make)
-
-
-def _importing(folder: Path) -> dict[str, str]:
-    """Lets a program import from a folder, beside what may be imported anyhow."""
-    others = os.environ.get("PYTHONPATH")
-    return {"PYTHONPATH": f"{folder}{os.pathsep}{others}" if others else str(folder)}
 
 
 def _npm(*packages: str) -> tuple[Path, Path]:
@@ -110,7 +105,7 @@ def _whisper(package: str, version: str) -> Callable[[], Program]:
     def make() -> Program:
         folder, module = _wheel(f"{package}=={version}"), package.replace("-", "_")
         arguments = (module, runtimes.whisper_tiny(), runtimes.speech(), str(runtimes.THREADS))
-        return _driven((sys.executable, DRIVERS / "whisper.py", *arguments), _importing(folder))
+        return _driven((sys.executable, DRIVERS / "whisper.py", *arguments), runtimes.importing(folder))
 
     return make
 
@@ -119,7 +114,7 @@ def _llama(package: str, version: str, module: str, model: Callable[[], Path]) -
     def make() -> Program:
         folder = _wheel(f"{package}=={version}")
         arguments = (module, model(), str(runtimes.THREADS), TOKENS, PROMPT)
-        return _driven((sys.executable, DRIVERS / "llama.py", *arguments), _importing(folder))
+        return _driven((sys.executable, DRIVERS / "llama.py", *arguments), runtimes.importing(folder))
 
     return make
 
@@ -270,6 +265,7 @@ ENTRIES = (
         "a plugin that exports its symbols",
         _node(("gpt4all@4.0.0",), lambda: gguf(3), lambda: PROMPT),
         _GRAPH_OF_2024,
+        x86_64=True,
     ),
     Entry(
         "pywhispercpp",
@@ -289,6 +285,7 @@ ENTRIES = (
         _llama("ctransformers", "0.2.27", "ctransformers", lambda: gguf(2)),
         _GRAPH_OF_2023,
         fast=True,
+        x86_64=True,
     ),
     Entry(
         "@llama-node/llama-cpp",
@@ -297,6 +294,7 @@ ENTRIES = (
         "2023-06",
         _BOUND,
         _node(("@llama-node/llama-cpp@0.1.6",), lambda: ggjt(3), lambda: PROMPT),
+        x86_64=True,
     ),
     Entry(
         "@llama-node/llama-cpp",
@@ -306,6 +304,7 @@ ENTRIES = (
         _BOUND,
         _node(("@llama-node/llama-cpp@0.1.6",), lambda: ggjt(3), lambda: PROMPT),
         attach=True,
+        x86_64=True,
     ),
     Entry(
         "pyllamacpp",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,8 @@ def test_runs_as_it_does_alone_and_is_seen_as_it_is_counted(entry: Entry, counte
         assert outcome.problems == ()
         assert outcome.truth
         assert outcome.seen or outcome.why
+        if outcome.seen and "static" in entry.name:
+            assert outcome.seen.method == "preload, call sites"
 
 
 SEEN = Seen("", "preload", Counts(3, None), threads=2, threads_seen=0, not_seen=("ops: too old",), lost=0)
@@ -33,6 +37,14 @@ SEEN = Seen("", "preload", Counts(3, None), threads=2, threads_seen=0, not_seen=
 def test_disagreement_is_a_problem() -> None:
     assert measure.disagreements(SEEN, Counts(3, None)) == []
     assert measure.disagreements(SEEN, Counts(4, None)) == ["3 runs of graphs were seen, 4 were counted"]
+
+
+def test_outcome_as_json() -> None:
+    text = json.dumps(Outcome(FAST[0], SEEN, Counts(3, Counter({"ADD": 2}))), default=compatibility.described)
+    result = json.loads(text)
+    assert result["entry"]["name"] == FAST[0].name
+    assert result["truth"] == {"runs": 3, "nodes": {"ADD": 2}}
+    assert result["seen"]["counts"]["runs"] == 3
 
 
 def test_table_replaces_what_is_between_its_comments(tmp_path: Path) -> None:

@@ -43,10 +43,11 @@ def test_counts_are_exact(settings: dict[str, str], share: float, sanitizer: str
         **{f"GGML_VIZ_{key}": value for key, value in settings.items()},
         "LD_PRELOAD": ":".join(map(str, compiling.agent(build, sanitizer))),
         "LD_LIBRARY_PATH": str(libraries[0].parent),
+        "OMP_WAIT_POLICY": "passive",
         "GGML_VIZ_OUTPUT": str(trace),
     }
     ended = subprocess.run(
-        [*compiling.start_command(sanitizer), program, "threads", *libraries],
+        [*compiling.start_command(sanitizer), program, "threads", "40", *libraries],
         env=environment,
         capture_output=True,
         text=True,
@@ -54,7 +55,7 @@ def test_counts_are_exact(settings: dict[str, str], share: float, sanitizer: str
         timeout=100,
     )
     assert ended.returncode == 0, f"ended with {ended.returncode}\n{ended.stdout}\n{ended.stderr[-8000:]}"
-    runs, nodes, threads = map(int, ended.stdout.split())
+    runs, nodes, threads, _ = map(int, ended.stdout.split())
 
     (process,) = Trace.open(trace).processes
     assert len(process.runs) == runs

@@ -372,7 +372,13 @@ def _result(stdout: str) -> dict[str, Any]:
 
 def _binding(package: packages.Package, script: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """The command line and environment of a driver script for a Python binding."""
-    return (sys.executable, str(PROGRAMS / script)), {"PYTHONPATH": str(packages.fetch(package))}
+    return (sys.executable, str(PROGRAMS / script)), importing(packages.fetch(package))
+
+
+def importing(folder: Path) -> dict[str, str]:
+    """The environment in which Python imports from a folder, beside what it may import anyhow."""
+    others = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{others}" if others else str(folder)}
 
 
 def silero() -> Program:

@@ -57,7 +57,7 @@ def test_lines() -> None:
 def test_it_is_there_while_it_lasts_and_nobody_sweeps_it() -> None:
     folder, name = native.segments_folder(), token()
     with handed_over(Settings(ALL), folder, name) as path:
-        assert path == folder / f"{name}.settings"
+        assert path == folder / f".{name}.settings"
         native.segments_sweep(folder)
         assert path.read_text() == ALL_LINES
         assert path.stat().st_mode & 0o777 == 0o600
@@ -66,7 +66,7 @@ def test_it_is_there_while_it_lasts_and_nobody_sweeps_it() -> None:
 
 def test_what_a_killed_recorder_left_is_swept() -> None:
     folder = native.segments_folder()
-    left = folder / f"{token()}.settings"
+    left = folder / f".{token()}.settings"
     left.write_text(ALL_LINES)
     native.segments_sweep(folder)
     assert not left.exists()
@@ -96,11 +96,10 @@ def test_the_program_finds_it_and_inherits_no_settings(tmp_path: Path) -> None:
         "GGML_VIZ_RUN": "of another",
     }
     folder = native.segments_folder()
-    script = (
-        f"env | grep ^GGML_VIZ_ | sort; cat {folder}/$GGML_VIZ_RUN.settings; stat -c %a {folder}/$GGML_VIZ_RUN.settings"
-    )
+    file = f"{folder}/.$GGML_VIZ_RUN.settings"
+    script = f"env | grep ^GGML_VIZ_ | sort; cat {file}; stat -c %a {file}"
     done = subprocess.run(
-        [*RUN, "--detail", "op", "--tokens", "3-4", "--no-children", "--", "sh", "-c", script],
+        [*RUN, "--detail", "op", "--tokens", "3-4", "--", "sh", "-c", script],
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
@@ -110,7 +109,7 @@ def test_the_program_finds_it_and_inherits_no_settings(tmp_path: Path) -> None:
     assert run.startswith("GGML_VIZ_RUN=")
     assert run != "GGML_VIZ_RUN=of another"
     assert kept == "GGML_VIZ_TEST_CACHE=kept"
-    assert lines == ["detail=op", "ops=ADD", "tokens=3-4", "start_paused=0", "per_node_sync=0", "children=0"]
+    assert lines == ["detail=op", "ops=ADD", "tokens=3-4", "start_paused=0", "per_node_sync=0", "children=1"]
     assert mode == "600"
     assert not list(folder.glob(f"*{run.partition('=')[2]}*"))
     assert "GGML_VIZ_" not in done.stderr

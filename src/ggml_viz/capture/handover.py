@@ -1,4 +1,4 @@
-"""Hands the capture settings to the agent: a small file beside the segments, named after the recording's token.
+"""Hands the capture settings to the agent: a small hidden file beside the segments, named after the recording's token.
 
 Variables would do too, but a program's children inherit them, and theirs.
 """
@@ -40,17 +40,17 @@ def handed_over(settings: Settings, folder: Path, token: str) -> Iterator[Path]:
     Raises:
         UserError: With exit status 125 if the file cannot be written.
     """
-    path = folder / f"{token}.settings"
-    hidden = folder / f".{token}.{secrets.token_hex(4)}.settings"
+    path = folder / f".{token}.settings"
+    unfinished = folder / f".{token}.{secrets.token_hex(4)}.unfinished"
     with ExitStack() as stack:
         try:
-            fd = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-            stack.callback(_remove, hidden)
+            fd = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+            stack.callback(_remove, unfinished)
             file = stack.enter_context(os.fdopen(fd, "wb", buffering=0))
             # What nobody has locked is swept from the folder by the next recording that starts.
             fcntl.flock(file, fcntl.LOCK_SH)
             file.write(capture_lines(settings).encode())
-            hidden.rename(path)
+            unfinished.rename(path)
             stack.callback(_remove, path)
         except OSError as error:
             message = f"the agent's settings cannot be written: {path}: {error.strerror}"

@@ -126,5 +126,6 @@ def _why_nothing(recording: Recording, command: list[str]) -> tuple[str, str | N
         return f"{command[0]} was ended by a signal ({name}) before it called ggml.", None
     return (
         f"neither {command[0]} nor what it started called ggml in a way that can be seen.",
-        "If it starts a program that computes, ask about that one: ggml-viz doctor -- PROGRAM",
+        "If it starts a program that computes, ask about that one: ggml-viz doctor -- PROGRAM  If it loads a library "
+        "that has ggml inside, attach when that is loaded: ggml-viz attach PID",
     )
