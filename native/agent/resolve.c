@@ -167,6 +167,16 @@ static void find_apis(const struct gv_image *image, void *apis[GV_API_COUNT]) {
     }
 }
 
+/* Whether two may be one copy of ggml: not every object that calls it sees all of it. */
+static bool agree(const struct gv_runtime *a, const struct gv_runtime *b) {
+    for (int i = 0; i < GV_API_COUNT; i++) {
+        if (a->apis[i] && b->apis[i] && a->apis[i] != b->apis[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static struct gv_runtime *find_runtime(const struct gv_image *image) {
     struct gv_runtime probed = {.generation = image->generation};
     find_apis(image, probed.apis);
@@ -184,9 +194,13 @@ static struct gv_runtime *find_runtime(const struct gv_image *image) {
         return known;
     }
     strncpy(probed.path, base.dli_fname ? base.dli_fname : "", sizeof probed.path - 1);
-    gv_probe(&probed);
-    if (known && memcmp(known->apis, probed.apis, sizeof probed.apis) == 0 &&
-        memcmp(&known->layout, &probed.layout, sizeof probed.layout) == 0 && strcmp(known->path, probed.path) == 0) {
+    bool seen_alike = known && memcmp(known->apis, probed.apis, sizeof probed.apis) == 0;
+    bool same = known && strcmp(known->path, probed.path) == 0 && agree(known, &probed);
+    if (!same || seen_alike) {
+        gv_probe(&probed);
+        same = same && memcmp(&known->layout, &probed.layout, sizeof probed.layout) == 0;
+    }
+    if (same) {
         /* Still the same: other threads may be reading it. */
         atomic_store(&known->generation, image->generation);
         return known;
