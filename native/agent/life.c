@@ -428,6 +428,7 @@ void gv_check_recording(void) {
                   atomic_load_explicit(&known_recording, memory_order_relaxed))) {
         return;
     }
+    int error = errno;
     pthread_mutex_lock(&start_lock);
     uint32_t recording = atomic_load_explicit(&gv_segment->recording, memory_order_acquire);
     if (recording != atomic_load_explicit(&known_recording, memory_order_relaxed)) {
@@ -435,6 +436,7 @@ void gv_check_recording(void) {
         atomic_store_explicit(&known_recording, recording, memory_order_relaxed);
     }
     pthread_mutex_unlock(&start_lock);
+    errno = error;
 }
 
 static void start(void) {

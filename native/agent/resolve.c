@@ -58,14 +58,25 @@ static inline bool is_ours(const void *address) {
     return (const char *)address >= __ehdr_start && (const char *)address < _end;
 }
 
+/* The program, and what all objects share with it. Never closed: that is counted as a library's end. */
+static void *program(void) {
+    static void *_Atomic handle;
+    void *known = atomic_load_explicit(&handle, memory_order_relaxed);
+    if (!known) {
+        known = dlopen(NULL, RTLD_LAZY);
+        atomic_store_explicit(&handle, known, memory_order_relaxed);
+    }
+    return known;
+}
+
 /* Looks `name` up as the dynamic linker does for the object behind `handle` (NULL: the program itself): first what
  * all objects share, then the object and what it depends on. */
 static void *look_up(void *handle, const char *name) {
     void *address = dlsym(RTLD_DEFAULT, name);
     if (is_ours(address)) {
-        /* This library defines the hooked names itself, and is skipped; what it was attached to shares nothing with it
-         * that comes later. */
-        address = gv_attached ? NULL : dlsym(RTLD_NEXT, name);
+        /* This library defines the hooked names itself, and is skipped. Preloaded, it is one of those that all share;
+         * else it only finds itself first, because its own names are bound to itself. */
+        address = gv_attached ? dlsym(program(), name) : dlsym(RTLD_NEXT, name);
     }
     if (!address && handle) {
         address = dlsym(handle, name);
@@ -156,6 +167,16 @@ static void find_apis(const struct gv_image *image, void *apis[GV_API_COUNT]) {
     }
 }
 
+/* Whether two may be one copy of ggml: not every object that calls it sees all of it. */
+static bool agree(const struct gv_runtime *a, const struct gv_runtime *b) {
+    for (int i = 0; i < GV_API_COUNT; i++) {
+        if (a->apis[i] && b->apis[i] && a->apis[i] != b->apis[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static struct gv_runtime *find_runtime(const struct gv_image *image) {
     struct gv_runtime probed = {.generation = image->generation};
     find_apis(image, probed.apis);
@@ -173,9 +194,13 @@ static struct gv_runtime *find_runtime(const struct gv_image *image) {
         return known;
     }
     strncpy(probed.path, base.dli_fname ? base.dli_fname : "", sizeof probed.path - 1);
-    gv_probe(&probed);
-    if (known && memcmp(known->apis, probed.apis, sizeof probed.apis) == 0 &&
-        memcmp(&known->layout, &probed.layout, sizeof probed.layout) == 0 && strcmp(known->path, probed.path) == 0) {
+    bool seen_alike = known && memcmp(known->apis, probed.apis, sizeof probed.apis) == 0;
+    bool same = known && strcmp(known->path, probed.path) == 0 && agree(known, &probed);
+    if (!same || seen_alike) {
+        gv_probe(&probed);
+        same = same && memcmp(&known->layout, &probed.layout, sizeof probed.layout) == 0;
+    }
+    if (same) {
         /* Still the same: other threads may be reading it. */
         atomic_store(&known->generation, image->generation);
         return known;

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 
 from tests.integration.conftest import GGML_VIZ, report
 from tests.integration.test_truth import executed
+from tests.native import compiling
 from tests.support import runtimes, shim
 
 from ggml_viz.model.trace import Process, Trace
 from ggml_viz.native import KIND_NODE
 
+NATIVE_TESTS = compiling.ROOT / "tests" / "native"
 ON = {"GGML_VIZ_PER_NODE_SYNC": "1"}
 
 
@@ -79,6 +84,34 @@ def test_filters_hold_there_too(tmp_path: Path) -> None:
     program.run(GGML_VIZ, "run", "--quiet", "-o", tmp_path / "t", "--", env=env)
     (process,) = Trace.open(tmp_path / "t").processes
     assert nodes_by_backend(process) == {"BLAS": {"MUL_MAT": truth.nodes["BLAS"]["MUL_MAT"]}}
+
+
+def test_schedulers_from_before_the_agent_came_are_left_alone(tmp_path: Path) -> None:
+    """One of them may have a callback that the agent knows nothing of: this one's are told of each run."""
+    libraries = [runtimes.llama_cpp().with_name(f"libggml-{name}.so.0") for name in ("base", "cpu")]
+    flags = (
+        f"-I{runtimes.ggml_headers()}",
+        *libraries,
+        "-Wl,--allow-shlib-undefined",
+        f"-Wl,-rpath,{libraries[0].parent}",
+    )
+    program = compiling.program(tmp_path, NATIVE_TESTS / "eval_callback.c", (), "plain", flags)
+    trace = tmp_path / "t"
+    runs = 30_000
+    with subprocess.Popen(
+        [program, "count", str(runs)], stdout=subprocess.PIPE, env={**os.environ, "OMP_WAIT_POLICY": "passive"}
+    ) as process:
+        time.sleep(0.3)
+        runtimes.call(GGML_VIZ, "attach", str(process.pid), "--per-node-sync", "--duration", "0.5", "-o", trace)
+        assert process.poll() is None, "it was to run on"
+        stdout, _ = process.communicate(timeout=60)
+    nodes = 3 * 3
+    assert stdout.decode().splitlines() == [f"asked {runs * nodes}, told {runs * 3}"] * 2
+    seen = report(trace)
+    assert seen["graphs"]["runs"] > 10
+    allocations, schedulers = seen["trace"]["processes"][0]["not_seen"]
+    assert "what was allocated and computed before the agent came" in allocations
+    assert "schedulers that were made before the agent came" in schedulers
 
 
 def test_paused_it_distorts_nothing(tmp_path: Path) -> None:

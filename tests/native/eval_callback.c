@@ -1,10 +1,11 @@
 /* A program with an evaluation callback of its own: computes a graph through a scheduler and prints all that its
  * callback was told, and what came out.
  *
- *     eval_callback none|never|some|all|cancel|change RUNS
+ *     eval_callback none|never|some|all|cancel|change|count RUNS
  *
  * never: asks for nothing; some: for products; cancel: for all, and cancels at the third; change: sets another callback
- * while it is being asked. Two threads do so at once, each with a scheduler of its own. */
+ * while it is being asked; count: as some, but prints only how often it was asked and told. Two threads do so at once,
+ * each with a scheduler of its own. */
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -31,7 +32,7 @@ static int runs;
 
 struct told {
     ggml_backend_sched_t sched;
-    int done;
+    int done, counted[2];
     size_t length;
     char log[1 << 16];
 };
@@ -47,6 +48,10 @@ static bool other(struct ggml_tensor *node, bool ask, void *data) {
 
 static bool callback(struct ggml_tensor *node, bool ask, void *data) {
     struct told *told = data;
+    if (strcmp(mode, "count") == 0) {
+        told->counted[ask]++;
+        return !ask || strcmp(ggml_op_desc(node), "MUL_MAT") == 0;
+    }
     LOG(told, "%s %s\n", ask ? "ask" : "done", node->name);
     if (ask && strcmp(mode, "change") == 0) {
         ggml_backend_sched_set_eval_callback(told->sched, other, told);
@@ -91,7 +96,13 @@ static void *compute(void *data) {
     }
     MUST(ggml_backend_sched_alloc_graph(told->sched, graph));
     for (int i = 0; i < runs; i++) {
-        LOG(told, "status %d\n", (int)ggml_backend_sched_graph_compute(told->sched, graph));
+        enum ggml_status status = ggml_backend_sched_graph_compute(told->sched, graph);
+        if (strcmp(mode, "count") != 0) {
+            LOG(told, "status %d\n", (int)status);
+        }
+    }
+    if (strcmp(mode, "count") == 0) {
+        LOG(told, "asked %d, told %d\n", told->counted[true], told->counted[false]);
     }
     if (strcmp(mode, "cancel") != 0) {
         ggml_backend_tensor_get(sum, values, 0, sizeof values);
