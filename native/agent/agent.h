@@ -112,7 +112,6 @@ struct gv_plan {
     void *data;
     uint32_t count, at, done, run, first;
     uint64_t start, inner, worked; /* of the node in progress; `worked` 0: it still computes */
-    bool waited;                   /* a closing barrier has been seen */
 };
 
 /* Around the computation of a graph by the CPU backend. */
@@ -323,6 +322,8 @@ uint32_t gv_backend_number(const struct gv_runtime *runtime, const void *backend
 bool gv_backend_wanted(uint32_t number);
 void gv_define_process(uint32_t detail);
 uint32_t gv_define_runtime(const struct gv_runtime *runtime);
+/* The same once, for one whose graphs cannot be read. */
+void gv_define_runtime_once(struct gv_runtime *runtime);
 void gv_define_after_fork(void);
 
 /* --- filters.c: what of a graph is wanted; all under gv_define_lock --- */

@@ -175,13 +175,6 @@ static void define_gaps(const struct gv_runtime *runtime) {
         gv_define_note(GV_NOTE_NOT_SEEN, "graphs and nodes: the layout of this ggml's tensors could not be verified");
         return;
     }
-    if (!GV_HAS(runtime, ggml_cpu_extra_compute_forward)) {
-        gv_define_note(GV_NOTE_NOT_SEEN,
-                       layout->plan_callback >= 0
-                           ? "nodes on other threads than the first: this ggml calls no function for each of them, so "
-                             "nodes are timed on thread 0, by the callback that it makes after each"
-                           : "the nodes of a graph one by one: this ggml calls no function for each of them");
-    }
     if (gv_settings.per_node_sync && !GV_HAS(runtime, ggml_backend_sched_set_eval_callback)) {
         gv_define_note(GV_NOTE_NOT_SEEN, "each node by itself: this ggml's schedulers have no callback for it");
     }
@@ -211,6 +204,17 @@ uint32_t gv_define_runtime(const struct gv_runtime *runtime) {
     free(body.data);
     define_gaps(runtime);
     return runtime_count;
+}
+
+void gv_define_runtime_once(struct gv_runtime *runtime) {
+    bool was_inside = gv_inside;
+    gv_inside = true;
+    pthread_mutex_lock(&gv_define_lock);
+    if (!runtime->number) {
+        runtime->number = gv_define_runtime(runtime);
+    }
+    pthread_mutex_unlock(&gv_define_lock);
+    gv_inside = was_inside;
 }
 
 void gv_define_after_fork(void) {

@@ -25,13 +25,12 @@ static void skip_empty(struct gv_plan *p) {
     }
 }
 
-/* The node before has been left at `out`; it had waited since `in`. */
-static void finish(struct gv_plan *p, uint64_t in, uint64_t out) {
+/* The node before has been left at `out`. */
+static void finish(struct gv_plan *p, uint64_t out) {
     uint32_t node = p->at - 1;
     if (!gv_op_is_empty(p->runtime, op_of(p, node))) {
         struct gv_record *record = &p->records[p->done++];
         *record = gv_node_record(p->run, p->first + node, 0, p->start, p->inner, p->worked, out, out);
-        p->waited = p->waited || out > in;
     }
     p->start = out;
     p->inner = p->worked = 0;
@@ -42,7 +41,7 @@ static bool on_node(void *data) {
     struct gv_plan *p = data;
     if (gv_planned == p) {
         if (p->worked) {
-            finish(p, p->worked, p->worked); /* no barrier since: they cannot be seen, or there is one thread */
+            finish(p, p->worked); /* no barrier since: they cannot be seen, or there is one thread */
         }
         if (p->at < p->count) {
             p->worked = gv_ticks();
@@ -55,19 +54,50 @@ static bool on_node(void *data) {
 void gv_plan_barrier(uint64_t in, uint64_t out) {
     struct gv_plan *p = gv_planned;
     if (p->worked && p->at <= p->count) {
-        finish(p, in, out);
+        finish(p, out);
     } else {
         p->inner += out - in;
     }
+}
+
+/* What is not seen of a ggml without the choke point; each once for each process. */
+enum gap { GAP_NODES, GAP_THREADS, GAP_WAITS, GAP_COUNT_WRONG, GAPS };
+
+static void note(enum gap gap) {
+    static const char *const texts[GAPS] = {
+        [GAP_NODES] = "the nodes of a graph one by one: this ggml calls no function for each of them",
+        [GAP_THREADS] = "nodes on other threads than the first: this ggml calls no function for each of them, so nodes "
+                        "are timed on thread 0, by the callback that it makes after each",
+        [GAP_WAITS] = "waits at barriers: this ggml has none that can be seen, so they are part of the work",
+        [GAP_COUNT_WRONG] = "the nodes of some graphs: the callback after each came another number of times than the "
+                            "graph has nodes, so they were left out",
+    };
+    static _Atomic uint32_t noted_by[GAPS];
+    uint32_t pid = gv_segment->pid;
+    if (atomic_load_explicit(&noted_by[gap], memory_order_relaxed) != pid &&
+        atomic_exchange(&noted_by[gap], pid) != pid) {
+        pthread_mutex_lock(&gv_define_lock);
+        gv_define_note(GV_NOTE_NOT_SEEN, texts[gap]);
+        pthread_mutex_unlock(&gv_define_lock);
+    }
+}
+
+static bool sees_barriers(const struct gv_image *image) {
+    return image->originals[GV_HOOK_ggml_barrier] || image->originals[GV_HOOK_GOMP_barrier] ||
+           image->originals[GV_HOOK___kmpc_barrier];
 }
 
 void gv_plan_begin(struct gv_plan *p, const struct gv_image *image, const void *graph, void *cplan) {
     p->records = NULL;
     const struct gv_runtime *r = gv_image_runtime(image);
     const struct gv_graph *known;
+    if (!image->size || image->originals[GV_HOOK_ggml_cpu_extra_compute_forward] || !gv_current_run()) {
+        return; /* every thread calls that for each node */
+    }
+    bool timed = cplan && r && r->layout.plan_callback >= 0 && r->layout.tensors;
+    note(timed ? GAP_THREADS : GAP_NODES);
     uint32_t detail = atomic_load_explicit(&gv_segment->control, memory_order_relaxed) & GV_CONTROL_DETAIL_MASK;
-    if (!cplan || !r || r->layout.plan_callback < 0 || detail == GV_DETAIL_GRAPH ||
-        !gv_current_split(&p->run, &known, &p->first, &p->wanted)) {
+    if (!timed || detail == GV_DETAIL_GRAPH || !gv_current_split(&p->run, &known, &p->first, &p->wanted)) {
         return;
     }
     p->nodes = gv_graph_nodes(r, graph, &p->count);
@@ -77,7 +107,11 @@ void gv_plan_begin(struct gv_plan *p, const struct gv_image *image, const void *
     }
     p->records = malloc(p->count * sizeof *p->records);
     if (!p->records) {
+        atomic_fetch_add_explicit(&gv_segment->records_dropped, p->count, memory_order_relaxed);
         return;
+    }
+    if (!sees_barriers(image)) {
+        note(GAP_WAITS);
     }
     void **fields = (void **)((char *)cplan + r->layout.plan_callback);
     p->outer = gv_planned;
@@ -87,7 +121,6 @@ void gv_plan_begin(struct gv_plan *p, const struct gv_image *image, const void *
     p->data = fields[1];
     p->at = p->done = 0;
     p->inner = p->worked = 0;
-    p->waited = false;
     skip_empty(p);
     fields[0] = (void *)on_node;
     fields[1] = p;
@@ -106,9 +139,12 @@ void gv_plan_end(struct gv_plan *p) {
         fields[1] = p->data;
     }
     if (p->worked && p->at <= p->count) {
-        finish(p, p->worked, p->worked);
+        finish(p, p->worked);
     }
     skip_empty(p);
+    if (p->at != p->count) {
+        note(GAP_COUNT_WRONG);
+    }
     struct gv_thread *thread = gv_thread_self();
     for (uint32_t i = 0; p->at == p->count && i < p->done; i++) {
         if (gv_is_wanted(p->wanted, p->records[i].node.node)) {

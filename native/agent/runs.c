@@ -142,6 +142,9 @@ static void know_graph(void) {
         return;
     }
     struct gv_graph *graph = gv_graph_acquire(caller.runtime, caller.graph, &caller.placement);
+    if (!graph && caller.runtime && !caller.runtime->number) {
+        gv_define_runtime_once(caller.runtime);
+    }
     if (graph) {
         run->graph = graph;
         atomic_store_explicit(&run->node_count, graph->node_count, memory_order_relaxed);
