@@ -75,3 +75,9 @@ def agent_message(level: int, text: str, pid: int) -> None:
     """
     known = _AGENT_LEVELS[level] if 0 <= level < len(_AGENT_LEVELS) else logging.WARNING
     _AGENT.log(known, "pid %d: %s", pid, printable(text))
+
+
+def agent_messages(messages: Iterable[tuple[int, int, str]]) -> None:
+    """Logs what agents said: process, level, words."""
+    for pid, level, text in messages:
+        agent_message(level, text, pid)

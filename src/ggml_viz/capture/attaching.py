@@ -18,6 +18,7 @@ from ggml_viz.capture.inject import inject_agent
 from ggml_viz.capture.segments import segment_of
 from ggml_viz.capture.target import Target, find_target
 from ggml_viz.errors import UserError
+from ggml_viz.log import agent_messages
 from ggml_viz.settings.model import Settings
 
 _TURN_MS = 50
@@ -99,6 +100,7 @@ def _record(recorder: native.Recorder, pid: int, duration_s: float | None, asked
         answered: float | None = None
         while not asked_to_end:
             status = recorder.drain(pidfd, _TURN_MS)
+            agent_messages(recorder.messages())
             now = time.monotonic()
             if _has_ended(pidfd):
                 return True

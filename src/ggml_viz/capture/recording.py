@@ -16,6 +16,7 @@ from ggml_viz.capture.handover import capture_lines, handed_over
 from ggml_viz.capture.inspect import find_program
 from ggml_viz.capture.launch import agent_environment, signals_passed_on, start
 from ggml_viz.errors import UserError
+from ggml_viz.log import agent_messages
 from ggml_viz.settings.model import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -113,6 +114,9 @@ def _drain_until_exit(recorder: native.Recorder, child: subprocess.Popen[bytes])
     try:
         while child.poll() is None:
             recorder.drain(pidfd, _BLIND_TURN_MS if pidfd < 0 else _TURN_MS)
+            agent_messages(recorder.messages())
+        recorder.drain(-1, 0)
+        agent_messages(recorder.messages())
     finally:
         if pidfd >= 0:
             os.close(pidfd)
