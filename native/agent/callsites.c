@@ -14,7 +14,7 @@
 
 #include "agent/agent.h"
 #include "agent/objects.h"
-#include "ring/segment.h"
+#include "platform/platform.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000 /* since Linux 4.17 */
@@ -201,7 +201,8 @@ static uint8_t *near_memory(const struct gv_object *object, size_t size) {
 }
 
 static uint8_t *make_trampolines(const struct gv_object *object, const struct gv_statics *statics) {
-    size_t size = ((GV_HOOK_COUNT + statics->kernel_count) * TRAMPOLINE_BYTES + GV_PAGE - 1) / GV_PAGE * GV_PAGE;
+    size_t page = gv_page_bytes();
+    size_t size = ((GV_HOOK_COUNT + statics->kernel_count) * TRAMPOLINE_BYTES + page - 1) / page * page;
     uint8_t *memory = near_memory(object, size);
     if (!memory) {
         return NULL;
@@ -225,7 +226,7 @@ static uint8_t *make_trampolines(const struct gv_object *object, const struct gv
 /* --- changing the text --- */
 
 static uintptr_t page_of(uintptr_t address) {
-    return address & ~(uintptr_t)(GV_PAGE - 1);
+    return address & ~(uintptr_t)(gv_page_bytes() - 1);
 }
 
 /* Changes sites[0..count), which lie in the pages from `first` up to `end`, all at once. */
@@ -257,7 +258,7 @@ static int change(const struct sites *sites, const uint8_t *trampolines, struct 
         size_t after = i;
         /* A call that lies across two pages takes both, and with them their other calls. */
         while (after < sites->count && (end == first || sites->list[after].at < end)) {
-            end = page_of(sites->list[after].at + SITE_BYTES - 1) + GV_PAGE;
+            end = page_of(sites->list[after].at + SITE_BYTES - 1) + gv_page_bytes();
             after++;
         }
         int error = move_in(&sites->list[i], after - i, first, end, trampolines);

@@ -7,7 +7,7 @@
 
 #include "agent/agent.h"
 #include "agent/objects.h"
-#include "ring/segment.h"
+#include "platform/platform.h"
 
 #if defined(__aarch64__)
 #define IS_SLOT(type) ((type) == 1025u || (type) == 1026u) /* R_AARCH64_GLOB_DAT, R_AARCH64_JUMP_SLOT */
@@ -100,15 +100,16 @@ static bool lead(const struct gv_object *object, uintptr_t slot, void *function)
         atomic_load_explicit(word, memory_order_relaxed) == function) {
         return false;
     }
-    void *page = (void *)(slot & ~(uintptr_t)(GV_PAGE - 1));
+    size_t page_bytes = gv_page_bytes();
+    void *page = (void *)(slot & ~(uintptr_t)(page_bytes - 1));
     bool sealed = is_sealed(object, slot);
-    if (sealed && mprotect(page, GV_PAGE, PROT_READ | PROT_WRITE) != 0) {
+    if (sealed && mprotect(page, page_bytes, PROT_READ | PROT_WRITE) != 0) {
         return false;
     }
     /* Other threads go through the slot meanwhile; all that the agent's functions need was there before. */
     atomic_store_explicit(word, function, memory_order_release);
     if (sealed) {
-        mprotect(page, GV_PAGE, PROT_READ);
+        mprotect(page, page_bytes, PROT_READ);
     }
     return true;
 }

@@ -22,7 +22,7 @@
 #include "trace/drain.h"
 
 #define LOG_BYTES (256ull << 20) /* of address space: memory is committed as definitions come */
-#define RINGS_BYTES (32u << 20) /* what the rings of as many threads as there are CPUs may take */
+#define RINGS_BYTES (32u << 20)  /* what the rings of as many threads as there are CPUs may take */
 #define MIN_RING_RECORDS 4096u
 #define MAX_RING_RECORDS 131072u
 #define DRAIN_PACE_NS 10000000u

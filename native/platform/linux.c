@@ -232,6 +232,10 @@ uint32_t gv_cpus(void) {
     return count > 0 ? (uint32_t)count : 1;
 }
 
+size_t gv_page_bytes(void) {
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
 size_t gv_executable(char *out, size_t capacity) {
     ssize_t length = readlink("/proc/self/exe", out, capacity);
     return length > 0 ? (size_t)length : 0;

@@ -51,6 +51,8 @@ uint32_t gv_parent_process_id(void);
 uint32_t gv_process_group(void);
 uint32_t gv_thread_id(void);
 uint32_t gv_cpus(void);
+/* Of the memory that can be protected or moved by itself; not GV_PAGE, which is a layout's. */
+size_t gv_page_bytes(void);
 size_t gv_executable(char *out, size_t capacity);
 /* The command line, arguments separated by NUL, cut at `capacity`. */
 size_t gv_command_line(char *out, size_t capacity);
