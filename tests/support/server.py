@@ -65,6 +65,8 @@ def running(
         free.bind((HOST, 0))
         port = free.getsockname()[1]
     options = {"-m": runtimes.smollm2(), "-t": threads, "-c": 512 * slots, "-np": slots, "--port": port, "--host": HOST}
+    # What it keeps of prompts it has answered would look like a leak.
+    options["--cache-ram"] = 0
     words = [str(word) for option in options.items() for word in option]
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
     with open(log or os.devnull, "wb") as output:
