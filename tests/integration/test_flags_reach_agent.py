@@ -38,7 +38,7 @@ def test_no_children(tiny: Tiny, tmp_path: Path) -> None:
 def test_what_the_agent_says_is_logged(tiny: Tiny, tmp_path: Path) -> None:
     log = tmp_path / "log"
     command = [str(GGML_VIZ), "run", "--log-level", "info", "--log-file", str(log), "--ops", "MUL_MAT"]
-    command += ["-o", str(tmp_path / "t.ggmlviz"), "--", *tiny("load", "run:1")]
+    command += ["-o", str(tmp_path / "t.ggmlviz"), "--", *tiny("load", "run:10000")]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
     assert "on request" in log.read_text()
     assert "MUL_MAT" in log.read_text()
