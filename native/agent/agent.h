@@ -94,6 +94,8 @@ void gv_probe(struct gv_runtime *runtime);
 
 /* Of a graph in a ggml that has no accessors, by making some; `s` and `t` are tensors to make them of. */
 void gv_probe_graph(struct gv_runtime *runtime);
+/* What a tensor's op is called, as closely as this ggml tells. Its layout must be known. */
+const char *gv_op_text(const struct gv_runtime *runtime, const struct ggml_tensor *tensor);
 /* Whether a node of this op computes nothing. */
 bool gv_op_is_empty(const struct gv_runtime *runtime, uint32_t op);
 /* Shown each cplan that the agent's own probe brings about. */

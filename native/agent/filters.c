@@ -62,7 +62,7 @@ bool gv_filter_nodes(const struct gv_runtime *r, struct ggml_tensor *const *node
     }
     uint64_t *bits = calloc(count / 64 + 1, sizeof *bits);
     for (uint32_t i = 0; bits && i < count; i++) {
-        const char *op = GV_CALL(r, ggml_op_desc, const char *(*)(const void *))(nodes[i]);
+        const char *op = gv_op_text(r, nodes[i]);
         const char *name = GV_CALL(r, ggml_get_name, const char *(*)(const void *))(nodes[i]);
         if ((!gv_settings.ops[0] || any_item(gv_settings.ops, is_op, op)) &&
             (!gv_settings.nodes[0] || any_item(gv_settings.nodes, is_pattern, name))) {

@@ -143,6 +143,13 @@ static const char *text_of(const struct gv_runtime *r, enum gv_api api, int valu
     return ((const char *(*)(int))r->apis[api])(value);
 }
 
+const char *gv_op_text(const struct gv_runtime *r, const struct ggml_tensor *tensor) {
+    if (GV_HAS(r, ggml_op_desc)) {
+        return GV_CALL(r, ggml_op_desc, const char *(*)(const void *))(tensor);
+    }
+    return text_of(r, GV_API_ggml_op_name, (int)gv_field_u32(tensor, r->layout.tensor_op));
+}
+
 /* Fills a row, and returns the tensor's name. */
 static const char *describe(const struct gv_runtime *r, const struct tensors *t, uint32_t index,
                             struct gv_tensor_row *row) {
@@ -165,9 +172,7 @@ static const char *describe(const struct gv_runtime *r, const struct tensors *t,
         row->view = index_plus_one(t, view);
         row->view_offset_bytes = gv_field_u64(tensor, layout->tensor_view_offset);
     }
-    row->op = gv_name_number(GV_HAS(r, ggml_op_desc)
-                                 ? GV_CALL(r, ggml_op_desc, const char *(*)(const void *))(tensor)
-                                 : text_of(r, GV_API_ggml_op_name, (int)gv_field_u32(tensor, layout->tensor_op)));
+    row->op = gv_name_number(gv_op_text(r, tensor));
     row->type = gv_name_number(text_of(r, GV_API_ggml_type_name, (int)gv_field_u32(tensor, layout->tensor_type)));
     const char *name = GV_CALL(r, ggml_get_name, const char *(*)(const void *))(tensor);
     row->name_length = name ? (uint32_t)strnlen(name, 255) : 0;

@@ -169,7 +169,9 @@ HOOK void *ggml_backend_sched_new(void **backends, void *types, int count, size_
         GV_THROUGH(original, sched = original(backends, types, count, graph_size, fifth, sixth));
     }
     gv_eval_sched_made(sched);
-    if (sched && !gv_inside && gv_on()) {
+    /* Before backends could be called asynchronously, it took two arguments, and the third means nothing. */
+    const struct gv_runtime *runtime = sched && !gv_inside && gv_on() ? gv_image_runtime(image) : NULL;
+    if (runtime && runtime->layout.backend_graph_compute >= 0) {
         for (int i = 0; i < count; i++) {
             gv_backend_watch(image, backends[i]);
         }

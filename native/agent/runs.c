@@ -234,7 +234,7 @@ void gv_nodes_alone(void) {
 
 static bool computes_nothing(const struct gv_runtime *r, const struct ggml_tensor *node) {
     static const char *const ops[] = {"NONE", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE"};
-    const char *op = GV_CALL(r, ggml_op_desc, const char *(*)(const void *))(node);
+    const char *op = gv_op_text(r, node);
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         if (!op || strcmp(op, ops[i]) == 0) {
             return true;
@@ -366,7 +366,14 @@ struct gv_call gv_call_begin(const struct gv_image *image, const struct ggml_cgr
     return call;
 }
 
+/* What a computation returned was nothing in 2023, then whether it went well; only a ggml that has words for it returns
+ * its status. */
+static bool tells_status(const struct gv_runtime *r) {
+    return r && (GV_HAS(r, ggml_status_to_string) || GV_HAS(r, ggml_graph_n_nodes));
+}
+
 void gv_call_end(struct gv_call call, int status) {
+    status = tells_status(caller.runtime) ? status : 0;
     if (call.split && --caller.split_depth == 0 && caller.run) {
         end_split(status);
     }

@@ -36,6 +36,7 @@
 
 /* Called: public accessors. Any may be missing in an older ggml; what needs it is then left out. */
 #define GV_APIS(X)                                                                                                     \
+    X(ggml_status_to_string)                                                                                           \
     X(ggml_version)                                                                                                    \
     X(ggml_init)                                                                                                       \
     X(ggml_free)                                                                                                       \

@@ -51,7 +51,7 @@ static int64_t outputs(const struct gv_runtime *r, struct ggml_tensor *const *no
 struct gv_workload gv_workload(const struct gv_runtime *r, struct ggml_tensor *const *nodes, uint32_t count) {
     int64_t tokens = 0;
     for (uint32_t i = 0; i < count; i++) {
-        const char *op = GV_CALL(r, ggml_op_desc, text_fn)(nodes[i]);
+        const char *op = gv_op_text(r, nodes[i]);
         if (op && strcmp(op, "GET_ROWS") == 0) {
             int64_t rows = looked_up(r, nodes, count, nodes[i]);
             tokens = rows > tokens ? rows : tokens;
