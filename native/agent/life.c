@@ -295,7 +295,9 @@ static void start_drainer(void) {
     if (gv_writer_join(&drainer.writer, output_path) != 0) {
         return;
     }
-    uint32_t process = (uint32_t)(gv_process_id() << 8 | (gv_segment->start_ticks >> 16 & 0xff));
+    /* A number that no other process of the file has: after exec, one has the pid of the one before. */
+    uint64_t mixed = (gv_segment->start_ticks ^ (uint64_t)gv_process_id() << 40) * 0x9e3779b97f4a7c15ull;
+    uint32_t process = (uint32_t)(mixed >> 32) | 1;
     drainer.drain =
         gv_view_open(&view, segment_path) == 0 ? gv_drain_open(&view, &drainer.writer, process, false) : NULL;
     if (!drainer.drain) {
