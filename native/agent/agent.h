@@ -92,7 +92,7 @@ void gv_probe(struct gv_runtime *runtime);
 
 /* --- probe_graph.c: the same of graphs, and of what computes them --- */
 
-/* Of a graph in a ggml that has no accessors, by making some; `s` and `t` are tensors to make them of. */
+/* Of a graph in a ggml that has no accessors, and of a plan in one without the choke point. */
 void gv_probe_graph(struct gv_runtime *runtime);
 /* What a tensor's op is called, as closely as this ggml tells. Its layout must be known. */
 const char *gv_op_text(const struct gv_runtime *runtime, const struct ggml_tensor *tensor);
@@ -318,6 +318,8 @@ void gv_bytes_string(struct gv_bytes *bytes, const char *text, size_t length);
 /* Appends a definition to the log. False (and counted) where the log is full. */
 bool gv_define(enum gv_definition kind, const struct gv_bytes *body);
 void gv_define_note(enum gv_note level, const char *text);
+/* A NOT_SEEN note, once for each process; `noted_by` is the caller's own, zero at first. Takes gv_define_lock. */
+void gv_note_unseen_once(_Atomic uint32_t *noted_by, const char *text);
 uint32_t gv_name_number(const char *text);
 uint32_t gv_backend_number(const struct gv_runtime *runtime, const void *backend);
 /* By the filter; `number` 0 is unknown. */

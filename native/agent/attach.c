@@ -4,7 +4,6 @@
  * them a library that is merely loaded does nothing. The thread that was interrupted to load the agent is let go at
  * once: all else is done by a thread of the agent's own, which then stays to take in what is loaded later. */
 #include <dlfcn.h>
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 

@@ -158,21 +158,6 @@ static void retarget(uint8_t *copy, uintptr_t at, uintptr_t target) {
     memcpy(copy, &word, sizeof word);
 }
 
-#else
-#define TRAMPOLINE_BYTES 32u
-#define SITE_BYTES 4u
-#define REACH UINT64_C(0)
-
-static void write_trampoline(uint8_t *out, const void *function, const void *original) {
-    (void)out, (void)function, (void)original;
-}
-static bool find_sites(const uint8_t *text, size_t size, const struct targets *targets, struct sites *sites) {
-    (void)text, (void)size, (void)targets, (void)sites;
-    return true;
-}
-static void retarget(uint8_t *copy, uintptr_t at, uintptr_t target) {
-    (void)copy, (void)at, (void)target;
-}
 #endif
 
 /* --- trampolines --- */

@@ -90,6 +90,15 @@ void gv_define_note(enum gv_note level, const char *text) {
     free(body.data);
 }
 
+void gv_note_unseen_once(_Atomic uint32_t *noted_by, const char *text) {
+    uint32_t pid = gv_segment->pid;
+    if (atomic_load_explicit(noted_by, memory_order_relaxed) != pid && atomic_exchange(noted_by, pid) != pid) {
+        pthread_mutex_lock(&gv_define_lock);
+        gv_define_note(GV_NOTE_NOT_SEEN, text);
+        pthread_mutex_unlock(&gv_define_lock);
+    }
+}
+
 static void define_numbered(enum gv_definition kind, uint32_t number, const char *text) {
     struct gv_bytes body = {0};
     gv_bytes_varint(&body, number);

@@ -94,17 +94,10 @@ HOOK void ggml_backend_sched_set_eval_callback(void *sched, callback_fn callback
     }
 }
 
-/* Once for each process. */
 static void note_unknown(void) {
     static _Atomic uint32_t noted_by;
-    uint32_t pid = gv_segment->pid;
-    if (atomic_exchange(&noted_by, pid) != pid) {
-        pthread_mutex_lock(&gv_define_lock);
-        gv_define_note(GV_NOTE_NOT_SEEN,
-                       "each node by itself, for schedulers that were made before the agent came: the "
-                       "application's own callback is not known there");
-        pthread_mutex_unlock(&gv_define_lock);
-    }
+    gv_note_unseen_once(&noted_by, "each node by itself, for schedulers that were made before the agent came: the "
+                                   "application's own callback is not known there");
 }
 
 static set_fn setter(const struct gv_image *image) {

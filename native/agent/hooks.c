@@ -82,7 +82,7 @@ HOOK int ggml_graph_compute(void *first, void *second) {
     int status;
     GV_THROUGH(original, status = original(first, second));
     gv_plan_end(&plan);
-    gv_call_end(call, plans ? status : 0);
+    gv_call_end(call, status);
     return status;
 }
 

@@ -1,5 +1,4 @@
 /* The loaded objects, and which of them have been taken in. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 

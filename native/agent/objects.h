@@ -21,7 +21,7 @@ struct gv_object {
     uint32_t segment_count;
 };
 
-/* Fills `object` from what dl_iterate_phdr passes. False for what is no file of its own (the vDSO). */
+/* Fills `object` from what dl_iterate_phdr passes. False, but filled, for what is no file of its own (the vDSO). */
 bool gv_object_of(const struct dl_phdr_info *info, struct gv_object *object);
 
 #define GV_KERNELS 192u

@@ -60,7 +60,7 @@ void gv_plan_barrier(uint64_t in, uint64_t out) {
     }
 }
 
-/* What is not seen of a ggml without the choke point; each once for each process. */
+/* What is not seen of a ggml without the choke point. */
 enum gap { GAP_NODES, GAP_THREADS, GAP_WAITS, GAP_COUNT_WRONG, GAPS };
 
 static void note(enum gap gap) {
@@ -73,13 +73,7 @@ static void note(enum gap gap) {
                             "graph has nodes, so they were left out",
     };
     static _Atomic uint32_t noted_by[GAPS];
-    uint32_t pid = gv_segment->pid;
-    if (atomic_load_explicit(&noted_by[gap], memory_order_relaxed) != pid &&
-        atomic_exchange(&noted_by[gap], pid) != pid) {
-        pthread_mutex_lock(&gv_define_lock);
-        gv_define_note(GV_NOTE_NOT_SEEN, texts[gap]);
-        pthread_mutex_unlock(&gv_define_lock);
-    }
+    gv_note_unseen_once(&noted_by[gap], texts[gap]);
 }
 
 static bool sees_barriers(const struct gv_image *image) {

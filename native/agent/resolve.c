@@ -38,19 +38,13 @@ struct extent {
 static int find_extent(struct dl_phdr_info *info, size_t size, void *context) {
     (void)size;
     struct extent *extent = context;
-    uintptr_t low = UINTPTR_MAX, high = 0;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        if (info->dlpi_phdr[i].p_type == PT_LOAD) {
-            uintptr_t from = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr, to = from + info->dlpi_phdr[i].p_memsz;
-            low = from < low ? from : low;
-            high = to > high ? to : high;
-        }
-    }
-    if (extent->address < low || extent->address >= high) {
+    struct gv_object object;
+    gv_object_of(info, &object);
+    if (extent->address < object.low || extent->address >= object.high) {
         return 0;
     }
-    extent->low = low;
-    extent->high = high;
+    extent->low = object.low;
+    extent->high = object.high;
     return 1;
 }
 

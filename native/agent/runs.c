@@ -233,12 +233,8 @@ void gv_nodes_alone(void) {
 }
 
 static bool computes_nothing(const struct gv_runtime *r, const struct ggml_tensor *node) {
-    static const char *const ops[] = {"NONE", "VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE"};
-    const char *op = gv_op_text(r, node);
-    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
-        if (!op || strcmp(op, ops[i]) == 0) {
-            return true;
-        }
+    if (gv_op_is_empty(r, gv_field_u32(node, r->layout.tensor_op))) {
+        return true;
     }
     for (int i = 0; i < 4; i++) {
         if (gv_field_u64(node, r->layout.tensor_ne + 8 * i) == 0) {
@@ -286,16 +282,13 @@ void gv_node_alone(const struct ggml_tensor *node, uint64_t start, uint64_t end)
     gv_put(gv_thread_self(), &record);
 }
 
-/* Once for each process: figures that are inferred are to be known as such. */
+/* Figures that are inferred are to be known as such. */
 static void note_unseen_barriers(void) {
     static _Atomic uint32_t noted_by;
-    uint32_t pid = gv_segment->pid;
-    if (atomic_load_explicit(&gv_barriers_unseen, memory_order_relaxed) && atomic_exchange(&noted_by, pid) != pid) {
-        pthread_mutex_lock(&gv_define_lock);
-        gv_define_note(GV_NOTE_NOT_SEEN,
-                       "barriers between nodes: this build has them inlined, so the wait at the end of "
-                       "a node is inferred from the gap between its kernel and the next node");
-        pthread_mutex_unlock(&gv_define_lock);
+    if (atomic_load_explicit(&gv_barriers_unseen, memory_order_relaxed)) {
+        gv_note_unseen_once(&noted_by,
+                            "barriers between nodes: this build has them inlined, so the wait at the end of a "
+                            "node is inferred from the gap between its kernel and the next node");
     }
 }
 

@@ -3,7 +3,6 @@
  * The table is not loaded with the program, so the file is read. It is the file that was loaded only if the code at
  * the functions found is the same in memory. */
 #include <elf.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
