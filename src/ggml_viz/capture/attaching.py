@@ -15,7 +15,7 @@ from ggml_viz import native
 from ggml_viz.capture.files import remove_trace, spare_other_files
 from ggml_viz.capture.handover import handed_over
 from ggml_viz.capture.inject import inject_agent
-from ggml_viz.capture.segments import segment_of
+from ggml_viz.capture.segments import open_recorder, segment_of, swept_folder
 from ggml_viz.capture.target import Target, find_target
 from ggml_viz.errors import UserError
 from ggml_viz.log import agent_messages
@@ -60,18 +60,11 @@ def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = 
     """
     target = find_target(pid)
     spare_other_files(path)
-    try:
-        folder = native.segments_folder()
-        native.segments_sweep(folder)
-    except OSError as error:
-        raise UserError(f"no folder for shared memory: {error.strerror}", exit_status=125) from None
+    folder = swept_folder()
     segment = segment_of(folder, pid)
     token = segment.name.partition(".")[0] if segment else f"at{pid}"
-    try:
-        name = segment.name if segment else token
-        recorder = native.Recorder(folder, name, path, settings.output.max_size, late=segment is not None)
-    except OSError as error:
-        raise UserError(f"the trace cannot be written: {path}: {error.strerror}", exit_status=125) from None
+    name = segment.name if segment else token
+    recorder = open_recorder(folder, name, path, settings.output.max_size, late=segment is not None)
     status = None
     try:
         with handed_over(settings, folder, token):

@@ -27,7 +27,7 @@ NODE_CALL = "ggml_cpu_extra_compute_forward"
 
 _MOST_INTERPRETERS = 5  # as many as Linux follows
 _MOST_LIBRARIES = 1000
-_GGML_TEXT = b"GGML_ASSERT("  # stays in a program even when its symbols are stripped
+GGML_TEXT = b"GGML_ASSERT("  # stays in a program even when its symbols are stripped
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ def _built_in_ggml(path: Path) -> tuple[tuple[GgmlObject, ...], Obstacle | None]
         symbols = set()
     if not GRAPH_CALLS.isdisjoint(symbols):
         return (GgmlObject(path, True, NODE_CALL in symbols, built_in=True),), None
-    if not symbols and not _contains(path, _GGML_TEXT):
+    if not symbols and not contains_any(path, GGML_TEXT):
         return (), None
     return (), Obstacle(
         f"ggml is linked into {path} itself, without symbols: its calls cannot be seen, only that OpenMP's barriers are"
@@ -261,14 +261,17 @@ def _built_in_ggml(path: Path) -> tuple[tuple[GgmlObject, ...], Obstacle | None]
     )
 
 
-def _contains(path: Path, text: bytes) -> bool:
+def contains_any(path: Path, *texts: bytes) -> bool:
+    """Whether one of these texts occurs in a file; not, if it cannot be read."""
+    longest = max(map(len, texts))
     try:
         with path.open("rb") as file:
             tail = b""
             while block := file.read(1 << 20):
-                if text in tail + block:
+                window = tail + block
+                if any(text in window for text in texts):
                     return True
-                tail = block[-len(text) :]
+                tail = block[-longest:]
     except OSError:
         pass
     return False

@@ -15,7 +15,7 @@ from ggml_viz.capture.files import remove_trace, spare_other_files
 from ggml_viz.capture.handover import capture_lines, handed_over
 from ggml_viz.capture.inspect import find_program
 from ggml_viz.capture.launch import agent_environment, signals_passed_on, start
-from ggml_viz.errors import UserError
+from ggml_viz.capture.segments import open_recorder, swept_folder
 from ggml_viz.log import agent_messages
 from ggml_viz.settings.model import Settings
 
@@ -60,15 +60,8 @@ def record(
     spare_other_files(path)
     token = secrets.token_hex(8)
     watched = agent_environment(environment, token)
-    try:
-        folder = native.segments_folder()
-        native.segments_sweep(folder)
-    except OSError as error:
-        raise UserError(f"no folder for shared memory: {error.strerror}", exit_status=125) from None
-    try:
-        recorder = native.Recorder(folder, token, path, settings.output.max_size)
-    except OSError as error:
-        raise UserError(f"the trace cannot be written: {path}: {error.strerror}", exit_status=125) from None
+    folder = swept_folder()
+    recorder = open_recorder(folder, token, path, settings.output.max_size)
 
     _LOG.info("recording into %s", path)
     _LOG.debug("segments are %s/%s.*; the agent is told: %s", folder, token, capture_lines(settings).split())

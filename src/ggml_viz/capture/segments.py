@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ggml_viz import native
+from ggml_viz.errors import UserError
 
 
 def live_segments(folder: Path) -> dict[int, Path]:
@@ -28,3 +29,29 @@ def live_segments(folder: Path) -> dict[int, Path]:
 def segment_of(folder: Path, pid: int) -> Path | None:
     """The segment that an agent in this process has made, if there is one."""
     return live_segments(folder).get(pid)
+
+
+def swept_folder() -> Path:
+    """The folder of segments, without those that nobody holds.
+
+    Raises:
+        UserError: With exit status 125 if there can be none.
+    """
+    try:
+        folder = native.segments_folder()
+        native.segments_sweep(folder)
+    except OSError as error:
+        raise UserError(f"no folder for shared memory: {error.strerror}", exit_status=125) from None
+    return folder
+
+
+def open_recorder(folder: Path, name: str, path: Path, max_bytes: int | None, late: bool = False) -> native.Recorder:
+    """A recorder of the segments that are so named, as `native.Recorder` has it.
+
+    Raises:
+        UserError: With exit status 125 if the trace cannot be written.
+    """
+    try:
+        return native.Recorder(folder, name, path, max_bytes, late)
+    except OSError as error:
+        raise UserError(f"the trace cannot be written: {path}: {error.strerror}", exit_status=125) from None

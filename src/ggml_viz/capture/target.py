@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggml_viz.capture.elf import ElfError, read_elf
+from ggml_viz.capture.inspect import GGML_TEXT, contains_any
 from ggml_viz.errors import UserError
 
 _GGML_IN_NAME = "ggml"
@@ -39,7 +40,7 @@ def find_target(pid: int) -> Target:
     try:
         owner = folder.stat().st_uid
         command = (folder / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
-        state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        state = _state(folder)
     except (FileNotFoundError, ProcessLookupError):
         raise UserError(f"there is no process {pid}", "Those that can be watched: ps -e") from None
     if state in "ZX":
@@ -82,13 +83,18 @@ def quiet_thread(pid: int) -> int:
     tasks = Path("/proc") / str(pid) / "task"
     for task in sorted((int(entry.name) for entry in tasks.iterdir()), reverse=True):
         try:
-            state = (tasks / str(task) / "stat").read_text().rpartition(")")[2].split()[0]
+            state = _state(tasks / str(task))
             call = (tasks / str(task) / "syscall").read_text().split()
         except (OSError, IndexError):
             continue
         if state == "S" and call and call[0].isdigit():
             return task
     return pid
+
+
+def _state(folder: Path) -> str:
+    """What a process or thread is at, by the letter that the kernel has for it."""
+    return (folder / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _mapped_files(folder: Path) -> set[str]:
@@ -103,18 +109,5 @@ def _mapped_files(folder: Path) -> set[str]:
 def _has_ggml(program: Path, mapped: set[str]) -> bool:
     if any(_GGML_IN_NAME in os.path.basename(path) for path in mapped):
         return True
-    return any(_mentions_ggml(path) for path in (program, *map(Path, sorted(mapped))))
-
-
-def _mentions_ggml(path: Path) -> bool:
-    """Whether a file has a name of one of ggml's functions in it, in whatever table."""
-    try:
-        with path.open("rb") as file:
-            tail = b""
-            while block := file.read(1 << 20):
-                if b"ggml_graph_compute" in tail + block or b"GGML_ASSERT(" in tail + block:
-                    return True
-                tail = block[-32:]
-    except OSError:
-        pass
-    return False
+    files = (program, *map(Path, sorted(mapped)))
+    return any(contains_any(path, b"ggml_graph_compute", GGML_TEXT) for path in files)
