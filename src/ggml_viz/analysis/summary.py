@@ -11,7 +11,7 @@ import numpy as np
 
 from ggml_viz.analysis.contents import command_line, end_of, wall_time
 from ggml_viz.analysis.memory import Memory, peak_memory
-from ggml_viz.analysis.operations import Operations, total_operations
+from ggml_viz.analysis.operations import OpTotal, cpu_seconds, op_totals, worker_totals
 from ggml_viz.analysis.throughput import PhaseTotal, phase_totals
 from ggml_viz.model.phases import PHASES
 from ggml_viz.model.trace import Process, Trace, shifted
@@ -233,22 +233,22 @@ class Summary:
 
 def summarize(trace: Trace) -> Summary:
     """Adds up a trace."""
-    operations = total_operations(trace.processes)
+    ops = op_totals(trace.measured)
     summary = _trace(trace)
     return Summary(
         trace=summary,
         overhead=_overhead(trace),
         graphs=GraphCounts(
-            runs=sum(len(process.runs) for process in trace.processes),
-            definitions=sum(len(process.file.definitions.graphs) for process in trace.processes),
-            nodes=operations.nodes,
+            runs=sum(len(process.runs) for process in trace.watched),
+            definitions=sum(len(process.file.definitions.graphs) for process in trace.watched),
+            nodes=sum(process.node_times.executed for process in trace.watched),
         ),
         phases=_phases(trace),
-        ops=_ops(operations, _graph_seconds(trace)),
-        threads=_threads(operations, summary.processes),
+        ops=_ops(ops, _graph_seconds(trace)),
+        threads=_threads(trace, ops, summary.processes),
         backends=_backends(trace),
         copies=_copies(trace),
-        memory=peak_memory(trace.processes),
+        memory=peak_memory(trace.watched),
     )
 
 
@@ -257,11 +257,11 @@ def _ratio(part: float, whole: float) -> float:
 
 
 def _graph_seconds(trace: Trace) -> float:
-    return sum(float(process.clock.seconds(process.runs.duration).sum()) for process in trace.processes)
+    return sum(float(process.clock.seconds(process.runs.duration).sum()) for process in trace.watched)
 
 
 def _trace(trace: Trace) -> TraceSummary:
-    counters = [process.file.counters for process in trace.processes if process.file.counters]
+    counters = [process.file.counters for process in trace.watched if process.file.counters]
     return TraceSummary(
         path=trace.file.path,
         format=VERSION,
@@ -270,9 +270,9 @@ def _trace(trace: Trace) -> TraceSummary:
         records=trace.file.record_count,
         lost=sum(counter.lost + counter.dropped for counter in counters),
         skipped=sum(counter.skipped for counter in counters),
-        let_go=sum(process.file.let_go for process in trace.processes),
+        let_go=sum(process.file.let_go for process in trace.watched),
         damage=trace.file.integrity.damage,
-        processes=[_process(process) for process in trace.processes],
+        processes=[_process(process) for process in trace.watched],
     )
 
 
@@ -307,7 +307,7 @@ def _process(process: Process) -> ProcessSummary:
 
 def _overhead(trace: Trace) -> Overhead:
     records = cost_s = thread_s = 0.0
-    for process in trace.processes:
+    for process in trace.watched:
         own = process.file.record_count
         records += own
         cost_s += own * process.file.definitions.info.put_cost_ns * 1e-9
@@ -318,7 +318,7 @@ def _overhead(trace: Trace) -> Overhead:
 
 def _phases(trace: Trace) -> list[PhaseSummary]:
     sums: dict[str, PhaseTotal] = defaultdict(PhaseTotal)
-    for process in trace.processes:
+    for process in trace.watched:
         for name, total in phase_totals(process).items():
             sums[name].runs += total.runs
             sums[name].tokens += total.tokens
@@ -330,15 +330,15 @@ def _phases(trace: Trace) -> list[PhaseSummary]:
     ]
 
 
-def _threads(operations: Operations, processes: list[ProcessSummary]) -> list[ThreadSummary]:
+def _threads(trace: Trace, ops: list[OpTotal], processes: list[ProcessSummary]) -> list[ThreadSummary]:
     if any(process.distorting for process in processes):
         return []  # nodes that are timed from outside say nothing of threads
     # Of what was left out, the time at work is not known either.
     filtered = any(process.filters for process in processes)
-    whole_s = sum(op.seconds for op in operations.ops.values()) if filtered else operations.cpu_s
+    whole_s = sum(op.seconds for op in ops) if filtered else sum(map(cpu_seconds, trace.watched))
     return [
         ThreadSummary(worker, total.work_s, total.wait_s, _ratio(total.work_s, whole_s))
-        for worker, total in sorted(operations.workers.items())
+        for worker, total in worker_totals(trace.watched).items()
     ]
 
 
@@ -346,27 +346,26 @@ def _rate(total: PhaseTotal) -> float | None:
     return total.tokens / total.seconds if total.tokens and total.seconds else None
 
 
-def _ops(operations: Operations, graph_s: float) -> list[OpSummary]:
-    rows = [
+def _ops(ops: list[OpTotal], graph_s: float) -> list[OpSummary]:
+    return [
         OpSummary(
-            op=op,
+            op=total.op,
             count=total.spans,
             seconds=total.seconds,
             work_s=total.work_s,
             wait_s=total.wait_s,
             share=_ratio(total.seconds, graph_s),
-            p50_us=total.quantile_s(0.50) * 1e6,
-            p99_us=total.quantile_s(0.99) * 1e6,
+            p50_us=total.p50_s * 1e6,
+            p99_us=total.p99_s * 1e6,
         )
-        for op, total in operations.ops.items()
+        for total in ops
     ]
-    return sorted(rows, key=lambda row: -row.seconds)
 
 
 def _backends(trace: Trace) -> list[BackendSummary]:
     rows: dict[str, list[float]] = defaultdict(lambda: [0, 0, 0.0])
     on_threads = {"CPU"}
-    for process in trace.processes:
+    for process in trace.watched:
         splits = process.splits
         seconds = process.clock.seconds(shifted(splits, "duration"))
         for number in np.unique(splits["backend"]).tolist():
@@ -387,7 +386,7 @@ def _backends(trace: Trace) -> list[BackendSummary]:
 
 def _copies(trace: Trace) -> list[CopySummary]:
     rows: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0, 0.0])
-    for process in trace.processes:
+    for process in trace.watched:
         copies = process.copies
         seconds = process.clock.seconds(shifted(copies, "duration"))
         places = {**process.file.definitions.places, 0: APPLICATION}

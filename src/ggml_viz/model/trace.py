@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from ggml_viz.model.clock import Clock
 from ggml_viz.model.graph import Graph
+from ggml_viz.model.measured import MeasuredNodes
 from ggml_viz.model.memory import BufferLife, buffer_lives
+from ggml_viz.model.nodes import NodeTimes, Places, measure_nodes
 from ggml_viz.model.phases import OTHER, PHASES, Workload, workload
 from ggml_viz.native import (
     COPY_DTYPE,
@@ -144,6 +146,16 @@ class Process:
             phase=np.array([PHASES.index(load.phase) for load in loads], np.uint8)[inverse],
             tokens=np.array([load.tokens for load in loads], np.int64)[inverse],
         )
+
+    @cached_property
+    def places(self) -> Places:
+        """The nodes of all its graphs."""
+        return Places.of(self.graphs, self.file.definitions.names)
+
+    @cached_property
+    def node_times(self) -> NodeTimes:
+        """What the executions of each node took."""
+        return measure_nodes(self)
 
     @cached_property
     def splits(self) -> Structured:
@@ -279,6 +291,9 @@ class Trace:
 
     Args:
         file: The open trace file.
+
+    Attributes:
+        watched: The processes that were watched, in the order of their appearance.
     """
 
     def __init__(self, file: TraceFile) -> None:
@@ -286,10 +301,15 @@ class Trace:
         clocks = [Clock.of(process) for process in file.processes]
         # The processes of a machine share its counter, so one whose trace was cut early borrows another's.
         rates = [clock.ns_per_tick for clock in clocks if clock.known and clock.ns_per_tick != 1]
-        self.processes = [
+        self.watched = [
             Process(process, clock if clock.known or not rates else clock.with_rate(rates[0]))
             for process, clock in zip(file.processes, clocks, strict=True)
         ]
+
+    @cached_property
+    def measured(self) -> MeasuredNodes:
+        """Every node that was executed, and what its executions took."""
+        return MeasuredNodes(self.watched)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Trace:
@@ -303,18 +323,18 @@ class Trace:
     @property
     def started_wall_ns(self) -> int:
         """When the recording of its first process began, in ns since 1970; 0 if that is not known."""
-        return min((process.began.wall_ns for process in self.processes), default=0)
+        return min((process.began.wall_ns for process in self.watched), default=0)
 
     @property
     def started_monotonic_ns(self) -> int:
         """The same moment on the clock that the processes share."""
-        return min((process.began.monotonic_ns for process in self.processes), default=0)
+        return min((process.began.monotonic_ns for process in self.watched), default=0)
 
     @property
     def duration_s(self) -> float:
         """From then to the last time that any process was heard of."""
-        ends = [float(process.clock.last.monotonic_ns) for process in self.processes]
-        for process in self.processes:
+        ends = [float(process.clock.last.monotonic_ns) for process in self.watched]
+        for process in self.watched:
             if len(process.runs):
                 ends.append(float(process.clock.monotonic_ns(process.runs.begin + process.runs.duration).max()))
         return max((end - self.started_monotonic_ns for end in ends), default=0.0) * 1e-9
