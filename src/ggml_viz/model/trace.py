@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from ggml_viz.model.measured import MeasuredNodes
 from ggml_viz.model.memory import BufferLife, buffer_lives
 from ggml_viz.model.nodes import NodeTimes, Places, measure_nodes
 from ggml_viz.model.phases import OTHER, PHASES, Workload, workload
+from ggml_viz.model.table import Table
+from ggml_viz.model.tables import FIELDS, make_table
 from ggml_viz.native import (
     COPY_DTYPE,
     KIND_COPY,
@@ -286,8 +289,18 @@ def _keep_whole(records: Structured, file: ProcessTrace, last_partial_run: int) 
     return len(kept)
 
 
+class _TableOf:
+    """The table of a trace that is called what the attribute is."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, trace: Trace, owner: type) -> Table:
+        return trace.table(self._name)
+
+
 class Trace:
-    """A recording of one or more processes.
+    """A recording of one or more processes: its tables (docs/python-api.md), and what they are made from.
 
     Args:
         file: The open trace file.
@@ -296,8 +309,24 @@ class Trace:
         watched: The processes that were watched, in the order of their appearance.
     """
 
+    processes = _TableOf()
+    threads = _TableOf()
+    backends = _TableOf()
+    tensors = _TableOf()
+    edges = _TableOf()
+    graphs = _TableOf()
+    nodes = _TableOf()
+    runs = _TableOf()
+    spans = _TableOf()
+    worker_spans = _TableOf()
+    splits = _TableOf()
+    copies = _TableOf()
+    buffers = _TableOf()
+    placements = _TableOf()
+
     def __init__(self, file: TraceFile) -> None:
         self.file = file
+        self._tables: dict[str, Table] = {}
         clocks = [Clock.of(process) for process in file.processes]
         # The processes of a machine share its counter, so one whose trace was cut early borrows another's.
         rates = [clock.ns_per_tick for clock in clocks if clock.known and clock.ns_per_tick != 1]
@@ -319,6 +348,27 @@ class Trace:
             UserError: It is no trace.
         """
         return cls(open_trace(path))
+
+    def table(self, name: str) -> Table:
+        """One of its tables, by name.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
+        if name not in self._tables:
+            self._tables[name] = make_table(self, name)
+        return self._tables[name]
+
+    def __repr__(self) -> str:
+        commands = "; ".join(" ".join(p.file.definitions.info.command) for p in self.watched)
+        runs = sum(len(process.runs) for process in self.watched)
+        return (
+            f"Trace of {commands or 'nothing'}: {runs} graph runs, {self.file.record_count} records, "
+            f"{self.duration_s:.3g} s; tables: {', '.join(FIELDS)}"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{self.processes._repr_html_()}"
 
     @property
     def started_wall_ns(self) -> int:
