@@ -52,6 +52,13 @@ class Graph:
         start = int(self.tensors["name_offset"][index])
         return self._body[start : start + int(self.tensors["name_length"][index])].decode("utf-8", "replace")
 
+    def encoded_names(self, longest: int) -> list[bytes]:
+        """The first so many bytes of the name of each tensor, as the program gave them."""
+        starts = self.tensors["name_offset"].tolist()
+        lengths = np.minimum(self.tensors["name_length"], longest).tolist()
+        body = self._body
+        return [body[start : start + length] for start, length in zip(starts, lengths, strict=True)]
+
     def source(self, index: int, place: int) -> int | None:
         """Index of a tensor's source, None where it has none."""
         source = int(self.tensors["sources"][index][place])
