@@ -15,6 +15,7 @@ from ggml_viz.model.phases import PHASES
 from ggml_viz.model.table import Text
 
 if TYPE_CHECKING:
+    from ggml_viz.model.attribution import Attribution
     from ggml_viz.model.nodes import NodeTimes, Places
     from ggml_viz.model.trace import Process
 
@@ -93,12 +94,35 @@ class MeasuredNodes:
         return Text(codes, PHASES)
 
     @cached_property
+    def layer(self) -> npt.NDArray[np.int32]:
+        """Number of its layer; NO_LAYER: it belongs to none."""
+        layers: npt.NDArray[np.int32] = self._attributed(lambda attribution: attribution.layer, NO_LAYER, np.int32)
+        return layers
+
+    @cached_property
+    def role(self) -> Text:
+        """Its role: `attn_q`, `ffn_down`, `output`; empty where names do not tell."""
+        codes = self._attributed(lambda attribution: attribution.role, 0, np.uint16)
+        tables = (a.roles for process in self._processes for a in process.attributions.values())
+        return Text(codes, next(tables, [""]))
+
+    @cached_property
+    def placed(self) -> npt.NDArray[np.bool_]:
+        """Whether it belongs to a layer, to the embedding or to the output: bool array [rows]."""
+        placed: npt.NDArray[np.bool_] = self._attributed(lambda attribution: attribution.placed, 0, np.bool_)
+        return placed
+
+    @cached_property
     def shape(self) -> Text:
         """Its shape and its first two sources': `49152 < 576x49152, 576`, innermost first, without types."""
         values: dict[str, int] = {}
         codes = np.zeros(len(self), np.uint32)
         for i, (rows, places, times) in enumerate(self._parts()):
-            dimensions = self._of_graphs(i, places, times, _dimensions, np.zeros((1, 3, 4), np.int64))
+            graphs = self._processes[i].graphs
+            dimensions = self._of_graphs(
+                lambda number, graphs=graphs: _dimensions(graphs[number]),  # type: ignore[misc]
+                *(i, places, times, np.zeros((1, 3, 4), np.int64)),
+            )
             distinct, inverse = np.unique(dimensions.reshape(len(dimensions), 12), axis=0, return_inverse=True)
             texts = [_shape_text(row) for row in distinct.reshape(-1, 3, 4).tolist()]
             numbers = np.array([*(values.setdefault(text, len(values)) for text in texts), 0], np.uint32)
@@ -124,21 +148,32 @@ class MeasuredNodes:
             yield slice(begin, begin + len(times.place)), places, times
             begin += len(times.place)
 
+    def _attributed(self, column: Callable[[Attribution], npt.NDArray[Any]], unknown: int, dtype: Any) -> Any:
+        """A column [rows] from one [tensors] of each graph's attribution."""
+        out = np.full(len(self), unknown, dtype)
+        for i, (rows, places, times) in enumerate(self._parts()):
+            known = self._processes[i].attributions
+            out[rows] = self._of_graphs(
+                lambda number, known=known: column(known[number]),  # type: ignore[misc]
+                *(i, places, times, np.full(1, unknown, dtype)),
+            )
+        return out
+
     def _of_graphs(
         self,
+        column: Callable[[int], npt.NDArray[Any]],
         process: int,
         places: Places,
         times: NodeTimes,
-        column: Callable[[Any], npt.NDArray[Any]],
         unknown: npt.NDArray[Any],
     ) -> npt.NDArray[Any]:
-        """A column of one process's rows, from one [nodes, …] for each of its graphs.
+        """A column of one process's rows, from one [nodes or tensors, …] for each of its graphs.
 
         Args:
+            column: Makes the column of a graph, by its number.
             process: Index of the process.
             places: Its places.
             times: Its rows.
-            column: Makes the column of a graph.
             unknown: What stands for a node that no graph has, [1, …].
         """
         out = np.repeat(unknown, len(times.place), axis=0)
@@ -146,9 +181,9 @@ class MeasuredNodes:
         order = np.argsort(graph, kind="stable")
         numbers, starts = np.unique(graph[order], return_index=True)
         for number, rows in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
-            if (known := self._processes[process].graphs.get(number)) is not None:
+            if number in self._processes[process].graphs:
                 known_rows = rows[times.place[rows] > 0]
-                out[known_rows] = column(known)[places.node[times.place[known_rows]]]
+                out[known_rows] = column(number)[places.node[times.place[known_rows]]]
         return out
 
 

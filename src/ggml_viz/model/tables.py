@@ -61,6 +61,8 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("op", "what computes it, as ggml describes it; NONE of a leaf"),
         Field("type", "its type: f32, q4_K"),
         Field("is_node", "whether it is a node of the graph, not a leaf"),
+        Field("layer", "number of the layer it belongs to; missing: to none"),
+        Field("role", "its role in the layer or the model: attn_q, ffn_down, output; empty: not known"),
         Field("ne0", "elements of the innermost dimension"),
         Field("ne1", "elements of the second dimension"),
         Field("ne2", "elements of the third dimension"),
@@ -96,6 +98,8 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("name", "name of the tensor that it computes"),
         Field("op", "its op, as ggml describes it"),
         Field("type", "type of what it computes"),
+        Field("layer", "number of the layer it belongs to; missing: to none"),
+        Field("role", "its role in the layer or the model: attn_q, ffn_down, output; empty: not known"),
         Field("phase", "of its graph"),
         Field("executions", "how often it was executed, alone or first of a fused group"),
         Field(
@@ -323,6 +327,9 @@ def _tensors(trace: Trace) -> dict[str, Column]:
     def joined(column: Callable[[Graph], npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
         return _joined([column(graph) for _, _, graph in graphs], dtype)
 
+    attributions = [trace.watched[index].attributions[number] for index, number, _ in graphs]
+    roles = attributions[0].roles if attributions else [""]
+    layer = _joined([attribution.layer for attribution in attributions], np.int32)
     view = joined(lambda graph: graph.tensors["view"], np.uint32)
     columns: dict[str, Column] = {
         "process": np.repeat(np.array([index for index, _, _ in graphs], np.uint16), counts),
@@ -332,6 +339,8 @@ def _tensors(trace: Trace) -> dict[str, Column]:
         "op": text("op"),
         "type": text("type"),
         "is_node": joined(lambda graph: np.arange(len(graph.tensors)) < graph.node_count, bool),
+        "layer": np.ma.MaskedArray(layer, mask=layer < 0),
+        "role": Text(_joined([attribution.role for attribution in attributions], np.uint16), roles),
         "size_bytes": joined(lambda graph: graph.tensors["bytes"], np.uint64),
         "flags": joined(lambda graph: graph.tensors["flags"], np.uint32),
         "view_of": np.ma.MaskedArray(view.astype(np.int64) - 1, mask=view == 0),
@@ -375,7 +384,7 @@ def _nodes(trace: Trace) -> dict[str, Column]:
     chosen = np.flatnonzero(tensors["is_node"])
     measured, columns = (
         trace.measured,
-        {name: tensors[name][chosen] for name in ("process", "graph", "name", "op", "type")},
+        {name: tensors[name][chosen] for name in ("process", "graph", "name", "op", "type", "layer", "role")},
     )
     columns["node"] = tensors["tensor"][chosen]
     # Nodes lie one behind the other, graph by graph, as the places of each process do.
@@ -479,8 +488,8 @@ def _worker_column(trace: Trace, process: Process, records: Any, name: str) -> n
         column = records["shift"] >> 4
         return column
     if name in ("run", "node", "worker"):
-        column = records["detail" if name == "worker" else name]
-        return column.copy()
+        column = records["detail" if name == "worker" else name].copy()
+        return column
     return _ns(process, shifted(records, name.removesuffix("_ns")))
 
 

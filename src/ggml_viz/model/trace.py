@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from ggml_viz.model.attribution import Attribution, NamingRules, attribute, load_rules
 from ggml_viz.model.clock import Clock
 from ggml_viz.model.graph import Graph
 from ggml_viz.model.measured import MeasuredNodes
@@ -93,11 +95,13 @@ class Process:
     Args:
         file: What the trace file holds of it.
         clock: Its clock.
+        rules: How its tensors may be named.
     """
 
-    def __init__(self, file: ProcessTrace, clock: Clock) -> None:
+    def __init__(self, file: ProcessTrace, clock: Clock, rules: Sequence[NamingRules]) -> None:
         self.file = file
         self.clock = clock
+        self._rules = rules
 
     @property
     def began(self) -> Calibration:
@@ -124,6 +128,11 @@ class Process:
     def workloads(self) -> dict[int, Workload]:
         """What a run of each graph does, by the graph's number."""
         return {number: workload(graph) for number, graph in self.graphs.items()}
+
+    @cached_property
+    def attributions(self) -> dict[int, Attribution]:
+        """Layer and role of each tensor of its graphs, by the graph's number."""
+        return {number: attribute(graph, self._rules) for number, graph in self.graphs.items()}
 
     @cached_property
     def buffers(self) -> list[BufferLife]:
@@ -304,6 +313,7 @@ class Trace:
 
     Args:
         file: The open trace file.
+        naming: Files of naming rules beyond those that come with ggml-viz (docs/naming-rules.md).
 
     Attributes:
         watched: The processes that were watched, in the order of their appearance.
@@ -324,14 +334,15 @@ class Trace:
     buffers = _TableOf()
     placements = _TableOf()
 
-    def __init__(self, file: TraceFile) -> None:
+    def __init__(self, file: TraceFile, naming: Sequence[Path] = ()) -> None:
         self.file = file
+        rules = load_rules(naming)
         self._tables: dict[str, Table] = {}
         clocks = [Clock.of(process) for process in file.processes]
         # The processes of a machine share its counter, so one whose trace was cut early borrows another's.
         rates = [clock.ns_per_tick for clock in clocks if clock.known and clock.ns_per_tick != 1]
         self.watched = [
-            Process(process, clock if clock.known or not rates else clock.with_rate(rates[0]))
+            Process(process, clock if clock.known or not rates else clock.with_rate(rates[0]), rules)
             for process, clock in zip(file.processes, clocks, strict=True)
         ]
 
@@ -341,13 +352,17 @@ class Trace:
         return MeasuredNodes(self.watched)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Trace:
+    def open(cls, path: str | os.PathLike[str], naming: Sequence[Path] = ()) -> Trace:
         """Opens the trace file at a path.
 
+        Args:
+            path: The file.
+            naming: Files of naming rules beyond those that come with ggml-viz (docs/naming-rules.md).
+
         Raises:
-            UserError: It is no trace.
+            UserError: It is no trace, or a file of rules is none.
         """
-        return cls(open_trace(path))
+        return cls(open_trace(path), naming)
 
     def table(self, name: str) -> Table:
         """One of its tables, by name.
