@@ -66,12 +66,17 @@ class Arena:
         return alive[np.argsort(-self.size_bytes[alive], kind="stable")]
 
 
-def arenas(process: Process) -> list[Arena]:
-    """The compute buffers of a process, for each way in which the tensors of a graph were laid out in them.
+def arenas(process: Process, most: int | None = None) -> list[Arena]:
+    """The compute buffers of a process, for each graph the last layout in which it was computed.
 
-    Only of placements that a run used: of those of one graph the last.
+    Args:
+        process: The process.
+        most: At most of so many graphs, of those whose tensors are the largest.
     """
     used = dict(zip(process.runs.graph.tolist(), process.runs.placement.tolist(), strict=True))
+    if most is not None and len(used) > most:
+        sizes = {number: float(process.graphs[number].tensors["bytes"].sum(dtype=np.float64)) for number in used.keys() & process.graphs.keys()}
+        used = {number: used[number] for number in sorted(sizes, key=lambda number: -sizes[number])[:most]}
     buffers = {buffer.number: buffer for buffer in process.buffers if buffer.usage == COMPUTE}
     found = []
     for number, placement in sorted(used.items()):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ggml_viz.analysis.contents import command_line, end_of, wall_time
-from ggml_viz.analysis.memory import Memory, peak_memory
+from ggml_viz.analysis.memory import Memory, memory_use
 from ggml_viz.analysis.operations import OpTotal, cpu_seconds, op_totals, worker_totals
 from ggml_viz.analysis.throughput import PhaseTotal, phase_totals
 from ggml_viz.model.phases import PHASES
@@ -248,7 +248,7 @@ def summarize(trace: Trace) -> Summary:
         threads=_threads(trace, ops, summary.processes),
         backends=_backends(trace),
         copies=_copies(trace),
-        memory=peak_memory(trace.watched),
+        memory=memory_use(trace),
     )
 
 
