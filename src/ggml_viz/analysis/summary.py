@@ -15,7 +15,6 @@ from ggml_viz.analysis.operations import Operations, total_operations
 from ggml_viz.analysis.throughput import PhaseTotal, phase_totals
 from ggml_viz.model.phases import PHASES
 from ggml_viz.model.trace import Process, Trace, shifted
-from ggml_viz.trace.chunks import VERSION
 from ggml_viz.trace.definitions import DETAIL_NAMES, NOTE_DISTORTING, NOTE_FILTER, NOTE_INFORMATION, NOTE_NOT_SEEN
 
 SCHEMA = 1
@@ -264,7 +263,7 @@ def _trace(trace: Trace) -> TraceSummary:
     counters = [process.file.counters for process in trace.processes if process.file.counters]
     return TraceSummary(
         path=trace.file.path,
-        format=VERSION,
+        format=trace.file.format,
         started=wall_time(trace.started_wall_ns),
         duration_s=trace.duration_s,
         records=trace.file.record_count,
