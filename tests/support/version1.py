@@ -20,7 +20,9 @@ def event(kind: int, time_ns: int, union: bytes = b"", label: str | bytes | None
 
 def graph(pointer: int, nodes: int = 0, threads: int = 1, backend: int = 0) -> bytes:
     """The union of a graph's begin or end: offsets 0, 8, 12, 16."""
-    return struct.pack("<Q", pointer) + struct.pack("<I", nodes) + struct.pack("<I", threads) + struct.pack("<Q", backend)
+    return (
+        struct.pack("<Q", pointer) + struct.pack("<I", nodes) + struct.pack("<I", threads) + struct.pack("<Q", backend)
+    )
 
 
 def op(op_type: int, size: int = 0, tensor: int = 0x7000, backend: int = 0) -> bytes:

@@ -11,10 +11,10 @@ import numpy as np
 
 from ggml_viz.analysis.contents import command_line, end_of, wall_time
 from ggml_viz.analysis.memory import Memory, peak_memory
-from ggml_viz.analysis.operations import Operations, total_operations
+from ggml_viz.analysis.operations import UNKNOWN_OP, Operations, total_operations
 from ggml_viz.analysis.throughput import PhaseTotal, phase_totals
 from ggml_viz.model.phases import PHASES
-from ggml_viz.model.trace import Process, Trace, shifted
+from ggml_viz.model.trace import STATUS_UNFINISHED, Process, Trace, shifted
 from ggml_viz.trace.definitions import DETAIL_NAMES, NOTE_DISTORTING, NOTE_FILTER, NOTE_INFORMATION, NOTE_NOT_SEEN
 
 SCHEMA = 1
@@ -26,10 +26,10 @@ class ProcessSummary:
     """Who was watched and how.
 
     Attributes:
-        pid: Process id.
+        pid: Process id; 0 if unknown.
         command: Its command line.
         ggml_version: Of each copy of ggml in it; empty if that does not tell.
-        method: How the agent came in.
+        method: How the agent came in; empty if unknown.
         detail: `thread`, `op` or `graph`.
         distorting: Whether watching changed what was watched.
         filters: What was recorded where not all was, on request.
@@ -58,10 +58,11 @@ class TraceSummary:
     Attributes:
         path: The file.
         format: Its version.
-        started: When, ISO 8601 in UTC.
+        started: When, ISO 8601 in UTC; empty if unknown.
         duration_s: From then to the last that was heard of any process.
         records: In the file.
-        lost: Records that are missing: overwritten before they were read, or no ring was free for them.
+        lost: Records that are missing: overwritten before they were read, or no ring was free for them. Of a file of
+            version 1 that is not known, and 0; as is the overhead.
         skipped: Records left out on request.
         let_go: Older records that newer ones took the place of, to keep the file within its limit.
         damage: What ends the readable part of the file before its end.
@@ -106,6 +107,34 @@ class GraphCounts:
     runs: int
     definitions: int
     nodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTime:
+    """How long graphs took, by those runs that ended.
+
+    Attributes:
+        seconds: All together.
+        p50_us: Half of them took at most so long.
+        p99_us: And 99 of 100.
+    """
+
+    seconds: float
+    p50_us: float
+    p99_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class UntimedOp:
+    """One op of the graphs that were computed, where only graphs were timed.
+
+    Attributes:
+        op: Its name.
+        count: Nodes of all runs; which of them took any time is not known.
+    """
+
+    op: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +244,10 @@ class Summary:
     trace: TraceSummary
     overhead: Overhead
     graphs: GraphCounts
+    graph_time: GraphTime
     phases: list[PhaseSummary]
     ops: list[OpSummary]
+    untimed_ops: list[UntimedOp]
     threads: list[ThreadSummary]
     backends: list[BackendSummary]
     copies: list[CopySummary]
@@ -242,8 +273,10 @@ def summarize(trace: Trace) -> Summary:
             definitions=sum(len(process.file.definitions.graphs) for process in trace.processes),
             nodes=operations.nodes,
         ),
+        graph_time=_graph_time(trace),
         phases=_phases(trace),
         ops=_ops(operations, _graph_seconds(trace)),
+        untimed_ops=[] if operations.ops else _untimed_ops(trace),
         threads=_threads(operations, summary.processes),
         backends=_backends(trace),
         copies=_copies(trace),
@@ -257,6 +290,35 @@ def _ratio(part: float, whole: float) -> float:
 
 def _graph_seconds(trace: Trace) -> float:
     return sum(float(process.clock.seconds(process.runs.duration).sum()) for process in trace.processes)
+
+
+def _graph_time(trace: Trace) -> GraphTime:
+    took = np.concatenate(
+        [
+            np.empty(0),
+            *(
+                process.clock.seconds(process.runs.duration[process.runs.status != STATUS_UNFINISHED])
+                for process in trace.processes
+            ),
+        ]
+    )
+    # Nearest rank, as for ops.
+    took.sort()
+    p50, p99 = (float(took[max(int(np.ceil(q * len(took))) - 1, 0)]) if len(took) else 0.0 for q in (0.50, 0.99))
+    return GraphTime(seconds=float(took.sum()), p50_us=p50 * 1e6, p99_us=p99 * 1e6)
+
+
+def _untimed_ops(trace: Trace) -> list[UntimedOp]:
+    counts: dict[str, int] = defaultdict(int)
+    for process in trace.processes:
+        numbers, runs = np.unique(process.runs.graph, return_counts=True)
+        for number, times in zip(numbers.tolist(), runs.tolist(), strict=True):
+            if (graph := process.graphs.get(number)) is None:
+                continue
+            ops, nodes = np.unique(graph.tensors["op"][: graph.node_count], return_counts=True)
+            for op, count in zip(ops.tolist(), nodes.tolist(), strict=True):
+                counts[graph.names.get(op, UNKNOWN_OP)] += times * count
+    return [UntimedOp(op, count) for op, count in sorted(counts.items(), key=lambda item: -item[1])]
 
 
 def _trace(trace: Trace) -> TraceSummary:

@@ -296,25 +296,24 @@ class _Converter:
 
     def _notes(self) -> list[str]:
         counted = [
-            (self._counts[_BARRIER], "waits of threads at barriers, of which the file does not say how long they took"),
-            (self._unmatched_ends, "ends of graphs that did not begin in the file: they are left out"),
-            (self._backwards, "graphs that end before they begin: they are shown without duration"),
-            (self._incomplete, "graphs of which not exactly as many ops are listed as they have nodes"),
-            (self._stray_ops, "ops that no graph can be found for: they are left out"),
-            (self._ops_beyond, f"ops beyond the first {_OPS_LIMIT} of a graph: they are left out"),
-            (self._unmatched_frees, "tensors freed that were not allocated in the file: they are left out"),
-            (self._buffers_beyond, f"tensors allocated beyond the first {_BUFFER_LIMIT}: they are left out"),
+            (self._counts[_BARRIER], "waits of threads at barriers", "that they waited is noted, not how long"),
+            (self._unmatched_ends, "ends of graphs that did not begin in the file", "left out"),
+            (self._backwards, "graphs that end before they begin", "shown without duration"),
+            (self._incomplete, "graphs with more or fewer ops than they claim to have nodes", "shown as listed"),
+            (self._stray_ops, "ops that no graph can be found for", "left out"),
+            (self._ops_beyond, f"ops beyond the first {_OPS_LIMIT} of a graph", "left out"),
+            (self._unmatched_frees, "frees of tensors that were not allocated in the file", "left out"),
+            (self._buffers_beyond, f"tensors allocated after the first {_BUFFER_LIMIT}", "left out"),
         ]
+        untimed = (
+            "how long each op took: ops are listed, not timed, because in version 1 files all ops of a graph begin "
+            "before it runs and end after it"
+        )
         return [
-            (
-                "how long each op took: ops are listed, not timed, because in version 1 files all ops of a graph begin "
-                "before it runs and end after it"
-                if self._counts[_OP_BEGIN]
-                else "ops: the file lists none"
-            ),
-            *(f"{count} {what}" for count, what in counted if count),
-            "what the numbers of ops stand for, tensors' shapes and types, backends, which graphs failed: the file does not say",
-            "which program it was, when it ran and how it ended, what recording cost and lost: the file does not say",
+            untimed if self._counts[_OP_BEGIN] else "ops: the file lists none",
+            *(f"{what} ({count}): {how}" for count, what, how in counted if count),
+            "what ops' numbers stand for, shapes and types of tensors, backends, which graphs failed: not in the file",
+            "which program it was, when it ran and how it ended, what recording cost and lost: not in the file",
         ]
 
     def _define(self, kind: int, *fields: int | bytes) -> None:
