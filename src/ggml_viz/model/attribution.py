@@ -245,13 +245,18 @@ def attribute(graph: Graph, rules: Sequence[NamingRules]) -> Attribution:
 
 
 def _family_of(graph: Graph, names: Sequence[bytes], rules: Sequence[NamingRules]) -> NamingRules | None:
-    """The family whose rules match the most names of leaves; of nodes, if they match none."""
+    """The family whose rules match the most names of leaves; the most names of nodes, where that does not tell."""
+    best, found = list(rules), False
     for candidates in (names[graph.node_count :], names[: graph.node_count]):
         telling = [name for name in candidates if base_name(name)][:_TELLING_LEAVES]
-        counts = [family.matches(telling) for family in rules]
-        if counts and max(counts):
-            return rules[counts.index(max(counts))]
-    return None
+        counts = [family.matches(telling) for family in best]
+        most = max(counts, default=0)
+        if most:
+            found = True
+            best = [family for family, count in zip(best, counts, strict=True) if count == most]
+        if len(best) == 1:
+            break
+    return best[0] if found else None
 
 
 @dataclass(frozen=True, slots=True)
