@@ -39,7 +39,8 @@ class Cost:
         flops: Floating-point operations; NaN: not modelled. The integer operations of a product with quantized
             weights are counted in their place.
         bytes: Bytes read and written; NaN: not modelled. For MUL_MAT_ID an upper bound: which experts were chosen is
-            not recorded, so as many different ones as there can be are counted.
+            not recorded, so as many different ones as there can be are counted: the lesser of how many there are and
+            how many were chosen over all tokens.
         weight_bytes: Those of them that are read from weights.
         integer: Whether it is a product with quantized weights, computed by integer dot products.
     """
@@ -85,15 +86,15 @@ class _Work:
         self.extent = extent
 
         self.root = tensors["view"].astype(np.int64) - 1
-        own = (self.root < 0) | (self.root >= len(tensors))
-        self.root[own] = np.flatnonzero(own)
+        own = np.flatnonzero(self.root < 0)
+        self.root[own] = own
 
         numbers, self.op_of_node = np.unique(tensors["op"][:count], return_inverse=True)
         self.ops = [graph.names.get(int(number), "?") for number in numbers]
 
-        width = max(1, min(int(tensors["source_count"][:count].max(initial=0)), tensors["sources"].shape[1]))
+        # Reading a graph has made sure that sources and views are tensors of it.
+        width = max(1, int(tensors["source_count"][:count].max(initial=0)))
         self.sources = tensors["sources"][:count, :width].astype(np.int64) - 1
-        self.sources[self.sources >= len(tensors)] = -1
         # What reads a source that is not there reads the last tensor: an empty one is put there for it.
         self.ne = np.vstack([self.ne, np.zeros(4)])
         for column in ("elements", "row_bytes", "data_bytes", "rows", "view_offset", "extent"):
@@ -319,20 +320,10 @@ def _flops_unmodelled(work: _Work, nodes: Indices) -> None:
     work.flops[nodes] = _NAN
 
 
-_MOVES: tuple[str, ...] = (
-    "DUP",
-    "CONT",
-    "CONCAT",
-    "REPEAT",
-    "PAD",
-    "PAD_REFLECT_1D",
-    "ROLL",
-    "ARANGE",
-    "FILL",
-    "DIAG",
-    "TRI",
+_MOVES = (
+    *("DUP", "CONT", "CONCAT", "REPEAT", "PAD", "PAD_REFLECT_1D", "ROLL", "ARANGE", "FILL", "DIAG", "TRI"),
+    *("DIAG_MASK_INF", "DIAG_MASK_ZERO", "WIN_PART", "WIN_UNPART", "GET_REL_POS"),
 )
-_MOVES += ("DIAG_MASK_INF", "DIAG_MASK_ZERO", "WIN_PART", "WIN_UNPART", "GET_REL_POS")
 # Comparisons of values to order them are no arithmetic.
 _ORDERS = ("ARGMAX", "ARGSORT", "TOP_K")
 # Functions of each element, from their definitions: SILU is x / (1 + exp(-x)).
@@ -416,7 +407,8 @@ _UNMODELLED = _Formula(special=_unmodelled)
 def cost(graph: Graph) -> Cost:
     """What each node of a graph takes in one run.
 
-    Views, nodes without elements, and nodes that the graph lists and ggml does not compute take nothing.
+    Views, nodes without elements, and nodes that the graph lists and ggml does not compute take nothing. A pair that
+    ggml computes as one takes what its two nodes take: add them up.
 
     A source is a weight if it is, or is a view of all of, a tensor that nothing in the graph computes or writes to and
     that is not marked as an input: so the weights of programs that name none are found, and caches are not counted.
