@@ -75,7 +75,10 @@ def arenas(process: Process, most: int | None = None) -> list[Arena]:
     """
     used = dict(zip(process.runs.graph.tolist(), process.runs.placement.tolist(), strict=True))
     if most is not None and len(used) > most:
-        sizes = {number: float(process.graphs[number].tensors["bytes"].sum(dtype=np.float64)) for number in used.keys() & process.graphs.keys()}
+        sizes = {
+            number: float(process.graphs[number].tensors["bytes"].sum(dtype=np.float64))
+            for number in used.keys() & process.graphs.keys()
+        }
         used = {number: used[number] for number in sorted(sizes, key=lambda number: -sizes[number])[:most]}
     buffers = {buffer.number: buffer for buffer in process.buffers if buffer.usage == COMPUTE}
     found = []

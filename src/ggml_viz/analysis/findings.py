@@ -193,7 +193,7 @@ def weights_are_elsewhere(evidence: Evidence) -> Iterator[Finding]:
             float(nodes.wall_s[rows].sum()),
             f"{op} of {len(layers)} layers is computed on the CPU, while their weights are in another backend's memory",
             f"layers {layers.min()} to {layers.max()}, roles {', '.join(_roles(nodes, rows))}",
-            "look whether the backend can do it with this KV cache type or head size (-ctk, -ctv, -fa), or keep these layers on the CPU"
+            "look whether the backend has it for this KV cache type and head size (-ctk, -ctv, -fa)"
             if attention
             else "keep these layers on the CPU (-ngl), or use a build whose backend has this op",
         )
@@ -204,7 +204,8 @@ def no_flash_attention(evidence: Evidence) -> Iterator[Finding]:
     nodes = evidence.nodes
     fused = np.isin(nodes.op.codes, [i for i, op in enumerate(nodes.op.values) if op.startswith("FLASH_ATTN")])
     parts = ("kq", "kq_soft_max", "kq_soft_max_ext", "kqv")
-    attention = np.isin(nodes.role.codes, [i for i, role in enumerate(nodes.role.values) if role.split(".")[-1] in parts])
+    of_attention = [i for i, role in enumerate(nodes.role.values) if role.split(".")[-1] in parts]
+    attention = np.isin(nodes.role.codes, of_attention)
     for code, phase in enumerate(nodes.phase.values):
         mine = nodes.phase.codes == code
         if (mine & fused).any() or not (mine & attention).any():
@@ -258,13 +259,14 @@ def splits_and_copies(evidence: Evidence) -> Iterator[Finding]:
         splits += np.bincount(process.runs.phase, process.runs.splits, len(PHASES))
         runs += np.bincount(process.runs.phase, minlength=len(PHASES))
     for number, phase in enumerate(PHASES):
-        if count[number]:
+        if count[number] and phase in evidence.phases:
+            share = _percent(cost_s[number] / max(evidence.phases[phase].seconds, 1e-9))
             yield from evidence.found(
                 "splits-and-copies",
                 phase,
                 float(cost_s[number]),
                 f"each graph is cut into {splits[number] / runs[number]:.0f} splits, between which tensors are copied",
-                f"{count[number] / runs[number]:.1f} copies a graph take {_percent(cost_s[number] / evidence.phases[phase].seconds)}",
+                f"{count[number] / runs[number]:.1f} copies a graph take {share} of the time",
                 "put whole layers on one backend (-ngl, -ot), so that less passes between them",
                 at_most=False,
             )

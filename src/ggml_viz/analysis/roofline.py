@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ggml_viz.analysis.throughput import phase_totals
 from ggml_viz.model.attribution import module_of
 from ggml_viz.model.cost import kv_bytes
-from ggml_viz.model.machine import Machine, machine_of
+from ggml_viz.machine import Machine, machine_of
 from ggml_viz.model.measured import MeasuredNodes, group_by
 from ggml_viz.model.phases import DECODE, PHASES
 from ggml_viz.model.trace import STATUS_UNFINISHED, Process, Trace
@@ -118,7 +118,7 @@ class Limits:
         self._trace = trace
         self._nodes = trace.measured
         self.machine = machine_of(trace.file)
-        self._floor_s = _floors(self._nodes, self.machine)
+        self._floor_s, self._memory_s = _floors(self._nodes, self.machine)
 
     def attained(self, rows: npt.NDArray[np.intp]) -> Attained:
         """What the rows (indices) of the measured nodes attained, all together."""
@@ -135,6 +135,16 @@ class Limits:
             floor_s=floor_s,
             floor_share=floor_s / floor_of_s if floor_s is not None and floor_of_s else None,
         )
+
+    def bound_by_memory(self, rows: npt.NDArray[np.intp]) -> bool:
+        """Whether the floors of the rows come from their bytes rather than from their operations."""
+        return bool(self._memory_s[rows].sum() > 0.5 * np.nansum(self._floor_s[rows]))
+
+    def peak_gbps(self, rows: npt.NDArray[np.intp]) -> float:
+        """The peak of bandwidth with the rows' threads, in 1e9 bytes a second; 0: it is not known."""
+        threads = max(int(self._nodes.threads[rows].max(initial=1)), 1)
+        known = self.machine is not None and self.machine.peaks
+        return self.machine.at(threads).bandwidth_bytes_per_s * 1e-9 if self.machine and known else 0.0
 
     def roofline(self) -> Roofline:
         """What limits all runs together."""
@@ -199,22 +209,26 @@ def _layer_order(name: str) -> tuple[str, int]:
     return module, int(number or 0)
 
 
-def _floors(nodes: MeasuredNodes, machine: Machine | None) -> npt.NDArray[np.float64]:
-    """The floor of one execution of each row, in seconds; NaN where it is not known: array [rows]."""
-    floors = np.full(len(nodes), np.nan)
+def _floors(nodes: MeasuredNodes, machine: Machine | None) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The floors of one execution of each row, in seconds: array [rows], NaN where not known.
+
+    Returns:
+        The floors, and the same where they come from bytes, else 0.
+    """
+    floors, by_memory = np.full(len(nodes), np.nan), np.zeros(len(nodes))
     if machine is None or not machine.peaks:
-        return floors
+        return floors, by_memory
     for threads in np.unique(nodes.threads).tolist():
         mine = nodes.threads == threads
         peaks = machine.at(max(threads, 1))
         rate = np.where(nodes.integer[mine], max(peaks.int8_ops_per_s, peaks.flops_per_s), peaks.flops_per_s)
-        floors[mine] = np.fmax(nodes.flops[mine] / rate, nodes.bytes[mine] / peaks.bandwidth_bytes_per_s)
-    return floors
+        compute_s, memory_s = nodes.flops[mine] / rate, nodes.bytes[mine] / peaks.bandwidth_bytes_per_s
+        floors[mine] = np.fmax(compute_s, memory_s)
+        by_memory[mine] = np.where(memory_s >= np.nan_to_num(compute_s), memory_s, 0)
+    return floors, by_memory
 
 
-def _sum_known(
-    values: npt.NDArray[np.float64], wall_s: npt.NDArray[np.float64]
-) -> tuple[float | None, float]:
+def _sum_known(values: npt.NDArray[np.float64], wall_s: npt.NDArray[np.float64]) -> tuple[float | None, float]:
     """The sum of what is known, None if nothing is; and the time of these."""
     known = np.isfinite(values)
     return (float(values[known].sum()), float(wall_s[known].sum())) if known.any() else (None, 0.0)
@@ -238,7 +252,7 @@ def _decode_ceiling(trace: Trace, machine: Machine | None) -> DecodeCeiling | No
         for graph, count, used in _decoded(process):
             peaks = machine.at(max(used, 1))
             of_weights = float(process.costs[graph].weight_bytes.sum())
-            of_kv = float(kv_bytes(process.graphs[graph]).read)
+            of_kv = float(kv_bytes(process.graphs[graph]).read_bytes)
             least_s += count * (of_weights + of_kv) / peaks.bandwidth_bytes_per_s
             weights += count * of_weights
             kv += count * of_kv

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from ggml_viz.analysis.contents import command_line, end_of, wall_time
+from ggml_viz.analysis.findings import Evidence, Finding, find
 from ggml_viz.analysis.memory import Memory, memory_use
 from ggml_viz.analysis.operations import OpTotal, cpu_seconds, op_totals, quantiles, worker_totals
+from ggml_viz.analysis.roofline import GroupRow, Limits, Roofline
+from ggml_viz.analysis.threads import Threads, threads_of
 from ggml_viz.analysis.throughput import PhaseTotal, phase_totals
 from ggml_viz.model.nodes import UNKNOWN_OP
 from ggml_viz.model.phases import PHASES
@@ -170,6 +173,12 @@ class OpSummary:
         share: Of the time inside graphs.
         p50_us: Half of the spans took at most so long.
         p99_us: And 99 of 100.
+        flops: Operations of all of them; None: not modelled. `analysis.roofline` says where this and the rest come from.
+        bytes: Bytes that they moved; None: not modelled.
+        gflops: 1e9 operations a second.
+        gbps: 1e9 bytes a second.
+        floor_share: The least time in which the machine could have done it, as a share of what it took; None: its peaks
+            are not known.
     """
 
     op: str
@@ -180,6 +189,11 @@ class OpSummary:
     share: float
     p50_us: float
     p99_us: float
+    flops: float | None
+    bytes: float | None
+    gflops: float | None
+    gbps: float | None
+    floor_share: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,22 +267,33 @@ class Summary:
     backends: list[BackendSummary]
     copies: list[CopySummary]
     memory: Memory
+    layers: list[GroupRow]
+    roles: list[GroupRow]
+    roofline: Roofline
+    thread_use: Threads
+    findings: list[Finding]
 
     def to_json(self) -> dict[str, Any]:
         """Schema 1 of `report --json`."""
         data = dataclasses.asdict(self)
         for copy in data["copies"]:
             copy["from"], copy["to"] = copy.pop("source"), copy.pop("target")
+        for name in ("layers", "roles"):
+            for row in data[name]:
+                row[name.removesuffix("s")] = row.pop("name")
+                row |= row.pop("attained")
         return {"schema": SCHEMA, **data}
 
 
 def summarize(trace: Trace) -> Summary:
     """Adds up a trace."""
     ops = op_totals(trace.measured)
-    summary = _trace(trace)
+    summary, overhead = _trace(trace), _overhead(trace)
+    limits, threads = Limits(trace), threads_of(trace)
+    evidence = Evidence(trace, threads, limits, summary.records, summary.lost, overhead.share)
     return Summary(
         trace=summary,
-        overhead=_overhead(trace),
+        overhead=overhead,
         graphs=GraphCounts(
             runs=sum(len(process.runs) for process in trace.watched),
             definitions=sum(len(process.file.definitions.graphs) for process in trace.watched),
@@ -276,12 +301,17 @@ def summarize(trace: Trace) -> Summary:
         ),
         graph_time=_graph_time(trace),
         phases=_phases(trace),
-        ops=_ops(ops, _graph_seconds(trace)),
+        ops=_ops(ops, limits, _graph_seconds(trace)),
         untimed_ops=[] if ops else _untimed_ops(trace),
         threads=_threads(trace, ops, summary.processes),
         backends=_backends(trace),
         copies=_copies(trace),
         memory=memory_use(trace),
+        layers=limits.layers(),
+        roles=limits.roles(),
+        roofline=limits.roofline(),
+        thread_use=threads,
+        findings=find(evidence),
     )
 
 
@@ -406,20 +436,28 @@ def _rate(total: PhaseTotal) -> float | None:
     return total.tokens / total.seconds if total.tokens and total.seconds else None
 
 
-def _ops(ops: list[OpTotal], graph_s: float) -> list[OpSummary]:
-    return [
-        OpSummary(
-            op=total.op,
-            count=total.spans,
-            seconds=total.seconds,
-            work_s=total.work_s,
-            wait_s=total.wait_s,
-            share=_ratio(total.seconds, graph_s),
-            p50_us=total.p50_s * 1e6,
-            p99_us=total.p99_s * 1e6,
+def _ops(ops: list[OpTotal], limits: Limits, graph_s: float) -> list[OpSummary]:
+    rows = []
+    for total in ops:
+        attained = limits.attained(total.rows)
+        rows.append(
+            OpSummary(
+                op=total.op,
+                count=total.spans,
+                seconds=total.seconds,
+                work_s=total.work_s,
+                wait_s=total.wait_s,
+                share=_ratio(total.seconds, graph_s),
+                p50_us=total.p50_s * 1e6,
+                p99_us=total.p99_s * 1e6,
+                flops=attained.flops,
+                bytes=attained.bytes,
+                gflops=attained.gflops,
+                gbps=attained.gbps,
+                floor_share=attained.floor_share,
+            )
         )
-        for total in ops
-    ]
+    return rows
 
 
 def _backends(trace: Trace) -> list[BackendSummary]:

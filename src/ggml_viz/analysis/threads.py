@@ -74,7 +74,7 @@ class Threads:
     phases: list[PhaseThreads] = field(default_factory=list)
 
 
-def thread_use(trace: Trace) -> Threads:
+def threads_of(trace: Trace) -> Threads:
     """Adds up what workers did, by op and by phase."""
     return Threads(_ops(trace), _phases(trace))
 

@@ -41,12 +41,14 @@ class Cost:
         bytes: Bytes read and written; NaN: not modelled. For MUL_MAT_ID an upper bound: which experts were chosen is
             not recorded, so as many different ones as there can be are counted: the lesser of how many there are and
             how many were chosen over all tokens.
+        written_bytes: Those of them that are written.
         weight_bytes: Those of them that are read from weights.
         integer: Whether it is a product with quantized weights, computed by integer dot products.
     """
 
     flops: Floats
     bytes: Floats
+    written_bytes: Floats
     weight_bytes: Floats
     integer: npt.NDArray[np.bool_]
 
@@ -433,6 +435,7 @@ def cost(graph: Graph) -> Cost:
     return Cost(
         flops=work.flops,
         bytes=work.read.sum(axis=1) + work.written,
+        written_bytes=work.written,
         weight_bytes=(work.read * _reads_weights(graph, work)).sum(axis=1),
         integer=work.computing("MUL_MAT", "MUL_MAT_ID") & work.is_quantized[work.source(all_nodes, 0)],
     )

@@ -24,7 +24,7 @@ CIRCULAR_ALIGN_BYTES = 16
 PAD = b"PAD "
 PAYLOAD_LIMIT_BYTES = 64 << 20
 OTHER = "other"
-_KINDS = {kind.encode(): kind for kind in ("GRUP", "DEFS", "RECS", "CLOK", "STAT", "DONE", "PAD ")}
+_KINDS = {kind.encode(): kind for kind in ("GRUP", "MACH", "DEFS", "RECS", "CLOK", "STAT", "DONE", "PAD ")}
 
 # Each process costs memory to remember; a file that claims more of them than this is not a trace of a program.
 PROCESS_LIMIT = 65_535

@@ -36,6 +36,9 @@ _REASON = struct.Struct("<I")
 # A record of the shortest kind: tag, start, work, inner, wait.
 _RECORD_MIN_BYTES = 5
 
+# A machine of a thousand CPUs takes a fifth of this.
+_MACHINE_LIMIT_BYTES = 1 << 20
+
 # How the recording of a process ended, by the reason in its DONE chunk, and without one.
 END_NAMES = ("ended", "detached", "abnormal")
 END_CUT = "cut"
@@ -169,12 +172,14 @@ class TraceFile:
         format: Its version: 2, or 1, whose content is shown as if it were version 2.
         integrity: How much of it can be read.
         processes: In the order of their appearance.
+        machine_json: What it says of the machine that it was recorded on; None: nothing.
     """
 
     path: str
     format: int
     integrity: Integrity
     processes: list[ProcessTrace]
+    machine_json: str | None = None
 
     @property
     def record_count(self) -> int:
@@ -204,6 +209,9 @@ def open_trace(path: str | os.PathLike[str], check_records: bool = True) -> Trac
     by_number: dict[int, ProcessTrace] = {}
     for chunk in walk_chunks(data, integrity, check_records):
         if chunk.process == 0:
+            if chunk.kind == b"MACH" and chunk.length <= _MACHINE_LIMIT_BYTES:
+                start = chunk.payload_offset
+                trace.machine_json = bytes(data[start : start + chunk.length]).decode("utf-8", "replace")
             continue
         process = by_number.get(chunk.process)
         if process is None:
