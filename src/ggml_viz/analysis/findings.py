@@ -30,7 +30,7 @@ _WAITING = 0.25
 _FAR_BELOW = 0.20
 _BULK = 0.10
 _ATTENTION = 0.10
-_BETWEEN_RUNS = 0.10
+_BETWEEN_RUNS = 0.15
 _MANY_RUNS = 16
 _COLD_S, _COLD_TIMES = 0.1, 2.0
 _OVERHEAD = 0.02
@@ -343,8 +343,8 @@ def capture_is_not_whole(evidence: Evidence) -> Iterator[Finding]:
             else f"recording took {evidence.overhead * 100:.1f} % of the threads' time",
             "--per-node-sync was on" if distorting else "nodes are short, and each costs a record on each thread",
             "take times from a recording without --per-node-sync" if distorting else "record with --detail op",
-            evidence.overhead * seconds,
-            evidence.overhead,
+            0.0 if distorting else evidence.overhead * seconds,
+            0.0 if distorting else evidence.overhead,
             None,
             False,
         )

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ggml_viz.analysis.throughput import phase_totals
+from ggml_viz.machine import Machine, machine_of
 from ggml_viz.model.attribution import module_of
 from ggml_viz.model.cost import kv_bytes
-from ggml_viz.machine import Machine, machine_of
 from ggml_viz.model.measured import MeasuredNodes, group_by
 from ggml_viz.model.phases import DECODE, PHASES
 from ggml_viz.model.trace import STATUS_UNFINISHED, Process, Trace

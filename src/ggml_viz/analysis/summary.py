@@ -173,7 +173,7 @@ class OpSummary:
         share: Of the time inside graphs.
         p50_us: Half of the spans took at most so long.
         p99_us: And 99 of 100.
-        flops: Operations of all of them; None: not modelled. `analysis.roofline` says where this and the rest come from.
+        flops: Operations of all of them; None: not modelled. `analysis.roofline` says whence this and the rest come.
         bytes: Bytes that they moved; None: not modelled.
         gflops: 1e9 operations a second.
         gbps: 1e9 bytes a second.

@@ -17,8 +17,8 @@ NAME = "probe"
 HELP = "measure this machine's peaks, against which reports hold what was reached"
 EXAMPLES = """\
 Memory bandwidth (a triad as STREAM has it, and plain reading), operations on
-floats (fused multiply-adds) and on 8-bit integers (dot products), with 1, 2, …
-and all threads. Takes about a second for each count of threads, and nothing else
+floats (fused multiply-adds) and on 8-bit integers (dot products), with one
+thread, two, and so on up to all. That takes a second for each, and nothing else
 should compute meanwhile. The result is kept, and goes into every trace that is
 recorded on this machine from then on; reports of older ones use it too.
 

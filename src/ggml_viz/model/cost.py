@@ -427,6 +427,10 @@ def cost(graph: Graph) -> Cost:
         if formula.special is not None:
             formula.special(work, np.flatnonzero(work.op_of_node == number))
 
+    # Of a node whose sources are not known, as where a file does not tell them, nothing is.
+    unknown = work.source(all_nodes, 0) < 0
+    work.flops[unknown], work.written[unknown] = _NAN, _NAN
+
     flags = graph.tensors["flags"][:count]
     # Older ggml marks no node.
     is_idle = (flags & _COMPUTE_FLAG == 0) & bool((flags & _COMPUTE_FLAG).any())

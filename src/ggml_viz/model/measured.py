@@ -179,7 +179,7 @@ class MeasuredNodes:
         return out
 
     def _costs(self, column: Callable[[Cost], npt.NDArray[Any]], behind: int, dtype: Any) -> Any:
-        """A column [rows] from one [nodes] of each graph's cost, of the node so many behind; where none is, NaN or 0."""
+        """A column [rows] from one [nodes] of each graph's cost, of the node so many behind; NaN or 0: none."""
         unknown = np.full(1, np.nan if dtype is np.float64 else 0, dtype)
         out = np.repeat(unknown, len(self))
         for i, (rows, places, times) in enumerate(self._parts()):
@@ -224,7 +224,7 @@ class MeasuredNodes:
         graph = places.graph[times.place]
         order = np.argsort(graph, kind="stable")
         numbers, starts = np.unique(graph[order], return_index=True)
-        for number, rows in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
+        for number, rows in zip(numbers.tolist(), np.split(order, starts[1:]), strict=False):
             if number in self._processes[process].graphs:
                 known_rows = rows[times.place[rows] > 0]
                 out[known_rows] = column(number)[places.node[times.place[known_rows]]]
