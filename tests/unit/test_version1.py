@@ -306,3 +306,19 @@ def test_graphs_that_never_end_are_not_all_remembered(path: Path) -> None:
     process = read(path, *begun, event(version1.GRAPH_END, 2000, graph(999)))
     assert len(process.runs) == 1000
     assert durations(process)[-1] == 1001
+
+
+def test_ops_and_graphs_without_number_are_not_all_remembered(path: Path) -> None:
+    one_op = (
+        event(version1.GRAPH_BEGIN, i, graph(1, 1))
+        + event(version1.OP_BEGIN, i, op(i), str(i))
+        + event(version1.GRAPH_END, i, graph(1, 1))
+        for i in range(40_000)
+    )
+    process = read(path, *one_op)
+    assert (len(process.runs), len(process.graphs)) == (40_000, 32_768)
+    assert (process.graphs[1].op(0), process.graphs[32_768].op(0)) == ("op 0", "?")
+    assert any(
+        note.text == "graphs other than the first 32768 distinct ones (7232): shown without ops"
+        for note in process.file.definitions.notes
+    )
