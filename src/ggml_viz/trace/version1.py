@@ -51,6 +51,8 @@ _LABEL_LIMIT_BYTES = 256
 _OPS_LIMIT = 1 << 17
 _OPEN_LIMIT = 256
 _BUFFER_LIMIT = 1 << 16
+_GRAPH_LIMIT = 1 << 15
+_OP_NAME_LIMIT = 256
 
 _CHUNK_RECORDS = 1 << 14
 _CHUNK_DEFINITIONS_BYTES = 1 << 20
@@ -121,7 +123,7 @@ class _Converter:
 
         self._counts = [0] * len(EVENT_NAMES)
         self._unmatched_ends = self._unmatched_frees = self._stray_ops = self._backwards = 0
-        self._incomplete = self._ops_beyond = self._buffers_beyond = 0
+        self._incomplete = self._ops_beyond = self._graphs_beyond = self._buffers_beyond = 0
 
     def read(self, data: mmap.mmap | bytes) -> Integrity:
         """Takes in all whole events, and says where they end and why."""
@@ -236,7 +238,8 @@ class _Converter:
     def _add_op(self, key: tuple[bytes, int, int]) -> int:
         """Remembers an op that was not seen before: its label, type and size. Returns its index."""
         label, op_type, size_bytes = key
-        if (name := self._op_names.get(op_type)) is None:
+        name = self._op_names.get(op_type, 0)
+        if not name and len(self._op_names) < _OP_NAME_LIMIT:
             name = self._op_names[op_type] = len(self._op_names) + 1
             # What the number stands for differs between ggml's versions, and the file does not say which it was.
             self._define(KIND_NAME, name, f"op {op_type}".encode())
@@ -282,11 +285,14 @@ class _Converter:
             self._flush()
 
     def _graph(self, ops: array[int]) -> int:
-        """The GRAPH number of a sequence of ops; 0 if it lists none."""
+        """The GRAPH number of a sequence of ops; 0 if it lists none, or there are too many graphs."""
         if not ops:
             return 0
         key = ops.tobytes()
         if (number := self._graphs.get(key)) is None:
+            if len(self._graphs) == _GRAPH_LIMIT:
+                self._graphs_beyond += 1
+                return 0
             number = self._graphs[key] = len(self._graphs) + 1
             # Of no known RUNTIME; all of its tensors are nodes.
             count = _varint(len(ops))
@@ -302,6 +308,7 @@ class _Converter:
             (self._incomplete, "graphs with more or fewer ops than they claim to have nodes", "shown as listed"),
             (self._stray_ops, "ops that no graph can be found for", "left out"),
             (self._ops_beyond, f"ops beyond the first {_OPS_LIMIT} of a graph", "left out"),
+            (self._graphs_beyond, f"graphs other than the first {_GRAPH_LIMIT} distinct ones", "shown without ops"),
             (self._unmatched_frees, "frees of tensors that were not allocated in the file", "left out"),
             (self._buffers_beyond, f"tensors allocated after the first {_BUFFER_LIMIT}", "left out"),
         ]
