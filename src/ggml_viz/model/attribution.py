@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -248,7 +249,7 @@ def _family_of(graph: Graph, names: Sequence[bytes], rules: Sequence[NamingRules
     """The family whose rules match the most names of leaves; the most names of nodes, where that does not tell."""
     best, found = list(rules), False
     for candidates in (names[graph.node_count :], names[: graph.node_count]):
-        telling = [name for name in candidates if base_name(name)][:_TELLING_LEAVES]
+        telling = list(islice(filter(base_name, candidates), _TELLING_LEAVES))
         counts = [family.matches(telling) for family in best]
         most = max(counts, default=0)
         if most:
