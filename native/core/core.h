@@ -58,6 +58,70 @@ struct gv_span {
  * are in order. */
 GV_EXPORT int64_t gv_fold_spans(const struct gv_record *records, size_t count, struct gv_span *out, size_t capacity);
 
+/* --- adding up and laying out spans; every array is the caller's --- */
+
+/* A run and the nodes of its graph. The nodes of all graphs of a process are numbered one behind the other, from 1:
+ * that number is a node's place, and place 0 is that of nodes that no graph has. */
+struct gv_run_nodes {
+    uint32_t run; /* the array of them is sorted by it */
+    uint32_t graph;
+    uint32_t first; /* place of node 0 */
+    uint32_t nodes;
+    uint32_t phase;
+    uint32_t reserved;
+};
+
+/* What the spans of one place add up to, in ticks. Each place has two: of the node alone, and fused with others. */
+struct gv_node_total {
+    uint64_t count, wall, work, inner, wait;
+    uint32_t fused;   /* the most nodes that were computed together with it */
+    uint32_t threads; /* the most that worked on it */
+};
+
+/* What one worker did, in ticks. */
+struct gv_worker_total {
+    uint64_t count, work, inner, wait;
+};
+
+/* From ticks to ns: (ticks - origin_ticks) * ns_per_tick + origin_ns. */
+struct gv_time_scale {
+    uint64_t origin_ticks;
+    double origin_ns;
+    double ns_per_tick;
+};
+
+/* Columns to fill; those that are NULL are not wanted. */
+struct gv_span_columns {
+    uint32_t *run, *graph, *node;
+    uint16_t *op, *threads;
+    uint8_t *phase, *fused;
+    int64_t *begin_ns, *wall_ns, *work_ns, *inner_ns, *wait_ns;
+};
+
+/* Adds spans (sorted by run) to the totals of their places: totals[2 * place], or [2 * place + 1] if fused. Spans of
+ * runs that are not listed are left out. `keys` and `walls` [count] get each span's index in totals and its wall time
+ * in ticks. Returns how many spans were added. */
+GV_EXPORT int64_t gv_totals_add(const struct gv_span *spans, size_t count, const struct gv_run_nodes *runs,
+                                size_t run_count, struct gv_node_total *totals, size_t total_count, uint32_t *keys,
+                                float *walls);
+
+/* Sorts wall times by key. On entry ends[key] is where those of a key begin in `out` [count], on return where they end.
+ * GV_E_MALFORMED if the begins do not fit the keys. */
+GV_EXPORT int64_t gv_totals_group(const uint32_t *keys, const float *walls, size_t count, uint64_t *ends,
+                                  size_t key_count, float *out);
+
+/* Adds the NODEs among records to totals[class of their place][worker], `rows` times `workers` of them. Returns how
+ * many found no row or no worker. */
+GV_EXPORT int64_t gv_workers_add(const struct gv_record *records, size_t count, const struct gv_run_nodes *runs,
+                                 size_t run_count, const uint16_t *classes, size_t class_count,
+                                 struct gv_worker_total *totals, size_t workers, size_t rows);
+
+/* Lays spans (sorted by run) out in columns, from row `offset` on; `classes` say the op of each place. Spans of runs
+ * that are not listed are left out. Returns how many rows were filled. */
+GV_EXPORT int64_t gv_spans_columns(const struct gv_span *spans, size_t count, const struct gv_run_nodes *runs,
+                                   size_t run_count, const struct gv_time_scale *scale, const uint16_t *classes,
+                                   size_t class_count, const struct gv_span_columns *out, size_t offset);
+
 /* --- the recorder: drains the segments of one run of `ggml-viz run` into a trace file --- */
 
 struct gv_recorder;

@@ -91,6 +91,40 @@ SPAN_DTYPE = _dtype(
 )
 """`struct gv_span`: one executed node of one run, all threads together; times in ticks."""
 
+RUN_NODES_DTYPE = _dtype(24, run=("<u4", 0), graph=("<u4", 4), first=("<u4", 8), nodes=("<u4", 12), phase=("<u4", 16))
+"""`struct gv_run_nodes`: a run, and where the nodes of its graph are among those of all graphs."""
+
+NODE_TOTAL_DTYPE = _dtype(
+    48,
+    count=("<u8", 0),
+    wall=("<u8", 8),
+    work=("<u8", 16),
+    inner=("<u8", 24),
+    wait=("<u8", 32),
+    fused=("<u4", 40),
+    threads=("<u4", 44),
+)
+"""`struct gv_node_total`: what the spans of one node of a graph add up to, in ticks."""
+
+WORKER_TOTAL_DTYPE = _dtype(32, count=("<u8", 0), work=("<u8", 8), inner=("<u8", 16), wait=("<u8", 24))
+"""`struct gv_worker_total`: what one worker did, in ticks."""
+
+SPAN_COLUMNS: dict[str, type[np.generic]] = {
+    "run": np.uint32,
+    "graph": np.uint32,
+    "node": np.uint32,
+    "op": np.uint16,
+    "threads": np.uint16,
+    "phase": np.uint8,
+    "fused": np.uint8,
+    "begin_ns": np.int64,
+    "wall_ns": np.int64,
+    "work_ns": np.int64,
+    "inner_ns": np.int64,
+    "wait_ns": np.int64,
+}
+"""The fields of `struct gv_span_columns`, in its order."""
+
 TENSOR_ROW_DTYPE = _dtype(
     240,
     ne=(("<i8", (4,)), 0),
@@ -142,6 +176,14 @@ class _SegmentState(ctypes.Structure):
         ("tokens", ctypes.c_uint32 * PHASE_COUNT),
         ("reserved", ctypes.c_uint32),
     ]
+
+
+class _TimeScale(ctypes.Structure):
+    _fields_ = [("origin_ticks", ctypes.c_uint64), ("origin_ns", ctypes.c_double), ("ns_per_tick", ctypes.c_double)]
+
+
+class _SpanColumns(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_void_p) for name in SPAN_COLUMNS]
 
 
 class _RecorderOptions(ctypes.Structure):
@@ -252,6 +294,16 @@ def _core() -> ctypes.CDLL:
         "gv_graph_decode": (i64, [pointer, size, pointer, size]),
         "gv_placement_decode": (i64, [pointer, size, pointer, pointer, pointer, size]),
         "gv_fold_spans": (i64, [pointer, size, pointer, size]),
+        "gv_totals_add": (i64, [pointer, size, pointer, size, pointer, size, pointer, pointer]),
+        "gv_totals_group": (i64, [pointer, pointer, size, pointer, size, pointer]),
+        "gv_workers_add": (i64, [pointer, size, pointer, size, pointer, size, pointer, size, size]),
+        "gv_spans_columns": (
+            i64,
+            [
+                *(pointer, size, pointer, size, ctypes.POINTER(_TimeScale), pointer, size),
+                *(ctypes.POINTER(_SpanColumns), size),
+            ],
+        ),
         "gv_recorder_open": (
             pointer,
             [*[ctypes.c_char_p] * 3, ctypes.POINTER(_RecorderOptions), ctypes.POINTER(i32)],
@@ -368,6 +420,104 @@ def fold_spans(records: Structured) -> Structured:
     spans = np.empty(int(np.count_nonzero(records.view(RECORD_DTYPE)["kind"] == KIND_NODE)), SPAN_DTYPE)
     n = _checked(_core().gv_fold_spans(records.ctypes.data, records.size, spans.ctypes.data, spans.size), "records")
     return spans[:n]
+
+
+def totals_add(
+    spans: Structured,
+    runs: Structured,
+    totals: Structured,
+    keys: npt.NDArray[np.uint32],
+    walls: npt.NDArray[np.float32],
+) -> int:
+    """Adds spans to the totals of their nodes.
+
+    Args:
+        spans: SPAN_DTYPE array [n], sorted by run.
+        runs: RUN_NODES_DTYPE array, sorted by run; spans of other runs are left out.
+        totals: NODE_TOTAL_DTYPE array [2 * places]; each place has one for the node alone, one for it fused.
+        keys: [n], gets the index in `totals` of each span that was added.
+        walls: [n], gets its wall time in ticks.
+
+    Returns:
+        How many spans were added.
+    """
+    assert spans.flags.c_contiguous
+    assert min(keys.size, walls.size) >= spans.size
+    return int(
+        _core().gv_totals_add(
+            *(spans.ctypes.data, spans.size, runs.ctypes.data, runs.size, totals.ctypes.data, totals.size),
+            *(keys.ctypes.data, walls.ctypes.data),
+        )
+    )
+
+
+def totals_group(
+    keys: npt.NDArray[np.uint32], walls: npt.NDArray[np.float32], begins: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.float32]:
+    """Sorts wall times [n] by key; those of a key begin at `begins[key]` and end where the next key's begin."""
+    ends, out = begins.copy(), np.empty(len(keys), np.float32)
+    _checked(
+        _core().gv_totals_group(
+            keys.ctypes.data, walls.ctypes.data, keys.size, ends.ctypes.data, ends.size, out.ctypes.data
+        ),
+        "totals",
+    )
+    return out
+
+
+def workers_add(records: Structured, runs: Structured, classes: npt.NDArray[np.uint16], totals: Structured) -> int:
+    """Adds the NODEs among records to what their workers did.
+
+    Args:
+        records: RECORD_DTYPE array [n].
+        runs: RUN_NODES_DTYPE array, sorted by run; records of other runs are left out.
+        classes: [places], the row of `totals` that each place belongs to.
+        totals: WORKER_TOTAL_DTYPE array [rows, workers].
+
+    Returns:
+        How many NODEs found no row or no worker.
+    """
+    assert records.flags.c_contiguous
+    assert totals.flags.c_contiguous
+    rows, workers = totals.shape
+    return int(
+        _core().gv_workers_add(
+            *(records.ctypes.data, records.size, runs.ctypes.data, runs.size),
+            *(classes.ctypes.data, classes.size, totals.ctypes.data, workers, rows),
+        )
+    )
+
+
+def spans_columns(
+    spans: Structured,
+    runs: Structured,
+    scale: tuple[int, float, float],
+    classes: npt.NDArray[np.uint16],
+    columns: dict[str, npt.NDArray[Any]],
+    offset: int,
+) -> int:
+    """Lays spans out in columns.
+
+    Args:
+        spans: SPAN_DTYPE array [n], sorted by run.
+        runs: RUN_NODES_DTYPE array, sorted by run; spans of other runs are left out.
+        scale: Ticks and ns of one moment, and ns per tick.
+        classes: [places], the code of each place's op.
+        columns: Some of SPAN_COLUMNS, each with room for n rows behind `offset`.
+        offset: The first row to fill.
+
+    Returns:
+        How many rows were filled.
+    """
+    assert spans.flags.c_contiguous
+    assert all(len(column) >= offset + len(spans) for column in columns.values())
+    out = _SpanColumns(**{name: column.ctypes.data for name, column in columns.items()})
+    return int(
+        _core().gv_spans_columns(
+            *(spans.ctypes.data, spans.size, runs.ctypes.data, runs.size, ctypes.byref(_TimeScale(*scale))),
+            *(classes.ctypes.data, classes.size, ctypes.byref(out), offset),
+        )
+    )
 
 
 class Recorder:

@@ -240,7 +240,7 @@ def read(trace: Path) -> Seen:
 
 def _ways_to_calls(trace: Path) -> Iterator[str]:
     """How calls were reached that do not pass the dynamic linker, as the agent noted it."""
-    notes = [note.text for process in Trace.open(trace).processes for note in process.file.definitions.notes]
+    notes = [note.text for process in Trace.open(trace).watched for note in process.file.definitions.notes]
     if any(re.search(r"\b[1-9]\d* direct calls", text) for text in notes):
         yield "call sites"
     if any("by the callback" in text for text in notes):

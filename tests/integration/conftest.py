@@ -43,7 +43,7 @@ class Recorded:
     @functools.cached_property
     def process(self) -> Process:
         """The recorded process."""
-        (process,) = Trace.open(self.trace).processes
+        (process,) = Trace.open(self.trace).watched
         return process
 
 

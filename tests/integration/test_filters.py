@@ -81,7 +81,7 @@ def test_token_window(recordings: Sessions, tmp_path: Path, tokens: str, prefill
     assert seen["graphs"]["runs"] == prefills + decodes
     assert seen["trace"]["skipped"] >= 32 - prefills - decodes
     # Whatever of a run is there belongs to one that is there.
-    (process,) = Trace.open(tmp_path / "t").processes
+    (process,) = Trace.open(tmp_path / "t").watched
     for records, _ in process.nodes():
         assert np.isin(records["run"][records["run"] > 0], process.runs.number).all()
     assert np.isin(process.copies["run"][process.copies["run"] > 0], process.runs.number).all()
@@ -113,7 +113,7 @@ def test_pausing_in_the_middle_leaves_no_node_open(tiny: Tiny, tmp_path: Path) -
                 time.sleep(0.01)
                 seen.control ^= segment.PAUSED
         process.communicate("\n", 60)
-    (recorded,) = Trace.open(trace).processes
+    (recorded,) = Trace.open(trace).watched
     longest = recorded.runs.duration.max()
     for _, spans in recorded.nodes():
         assert (spans["end"] - spans["begin"]).max() <= longest
@@ -133,7 +133,7 @@ def test_a_later_recording_brings_its_own_settings(tiny: Tiny, tmp_path: Path) -
             time.sleep(0.1)
         left.unlink()
         process.communicate("\n", 60)
-    (recorded,) = Trace.open(trace).processes
+    (recorded,) = Trace.open(trace).watched
     nodes: Counter[int] = Counter()
     for records, _ in recorded.nodes():
         nodes.update(records["run"][records["kind"] == native.KIND_NODE].tolist())

@@ -32,7 +32,7 @@ def test_no_children(tiny: Tiny, tmp_path: Path) -> None:
     steps = ("load", "run:2", "fork", "run:3", "exec", "load", "run:4")
     command = [str(GGML_VIZ), "run", "--quiet", "-o", str(trace), "--no-children", "--", *tiny(*steps, threads=1)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60)
-    assert sorted(len(p.runs) for p in Trace.open(trace).processes) == [3, 5]
+    assert sorted(len(p.runs) for p in Trace.open(trace).watched) == [3, 5]
 
 
 def test_what_the_agent_says_is_logged(tiny: Tiny, tmp_path: Path) -> None:

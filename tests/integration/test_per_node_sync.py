@@ -69,7 +69,7 @@ def test_every_backend_is_timed(tmp_path: Path) -> None:
     bare, (truth,) = shim.count(program, tmp_path / "truth.json")
     ran = recorded(program, tmp_path / "t")
     assert ran.said.text == bare.text
-    (process,) = Trace.open(tmp_path / "t").processes
+    (process,) = Trace.open(tmp_path / "t").watched
     assert nodes_by_backend(process) == truth.nodes
     assert truth.nodes["BLAS"]["MUL_MAT"] > 100
     text = [note.text for note in process.file.definitions.notes if "by itself" in note.text]
@@ -82,7 +82,7 @@ def test_filters_hold_there_too(tmp_path: Path) -> None:
     _, (truth,) = shim.count(program, tmp_path / "truth.json")
     env = {**ON, "GGML_VIZ_BACKENDS": "BLAS", "GGML_VIZ_OPS": "MUL_MAT"}
     program.run(GGML_VIZ, "run", "--quiet", "-o", tmp_path / "t", "--", env=env)
-    (process,) = Trace.open(tmp_path / "t").processes
+    (process,) = Trace.open(tmp_path / "t").watched
     assert nodes_by_backend(process) == {"BLAS": {"MUL_MAT": truth.nodes["BLAS"]["MUL_MAT"]}}
 
 

@@ -150,7 +150,7 @@ def test_killed_in_mid_run(tiny: Tiny, tmp_path: Path) -> None:
         time.sleep(0.3)
         os.kill(pid, signal.SIGKILL)
         assert run.wait(TIMEOUT_S) == -signal.SIGKILL
-    (process,) = Trace.open(trace).processes
+    (process,) = Trace.open(trace).watched
     counters = process.file.counters
     assert counters is not None
     # The recorder may have completed what each of the two threads was about to write.
@@ -420,7 +420,7 @@ def test_flight_recorder(tiny: Tiny, tmp_path: Path) -> None:
     # What was let go is counted exactly, and what is left are the newest runs, each of them whole.
     assert process.let_go > 0
     assert process.let_go + process.record_count == process.counters.written == Tiny.records(10_000)
-    runs = Trace.open(trace).processes[0].runs.number
+    runs = Trace.open(trace).watched[0].runs.number
     assert runs.tolist() == list(range(10_001 - len(runs), 10_001))
     seen = report(trace)
     assert seen["trace"]["let_go"] == process.let_go
@@ -445,7 +445,7 @@ def test_flight_recorder_killed(tiny: Tiny, tmp_path: Path) -> None:
         file = open_trace(trace)
         assert trace.stat().st_size <= 1_000_000
         assert file.integrity.damage is None or file.integrity.damage.startswith("cut")
-        runs = Trace.open(trace).processes[0].runs.number
+        runs = Trace.open(trace).watched[0].runs.number
         assert len(runs) > 100
         assert runs.tolist() == list(range(int(runs[0]), int(runs[0]) + len(runs)))
 

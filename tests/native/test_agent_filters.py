@@ -57,7 +57,7 @@ def test_counts_are_exact(settings: dict[str, str], share: float, sanitizer: str
     assert ended.returncode == 0, f"ended with {ended.returncode}\n{ended.stdout}\n{ended.stderr[-8000:]}"
     runs, nodes, threads, _ = map(int, ended.stdout.split())
 
-    (process,) = Trace.open(trace).processes
+    (process,) = Trace.open(trace).watched
     assert len(process.runs) == runs
     recorded: Counter[tuple[int, int]] = Counter()
     for records, _ in process.nodes():

@@ -64,7 +64,7 @@ def test_the_programs_own_callback(mode: str, sanitizer: str, build: Path, tmp_p
     assert said[0] == said[1]
     assert said[0].count("status 0\n") == RUNS * AT_ONCE
 
-    (process,) = Trace.open(trace).processes
+    (process,) = Trace.open(trace).watched
     seen: Counter[str] = Counter()
     for records, _ in process.nodes():
         runs = dict(zip(process.runs.number.tolist(), process.runs.graph.tolist(), strict=True))

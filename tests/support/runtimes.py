@@ -150,6 +150,8 @@ _OPTIONS = {
     "LLAMA_BUILD_UI": "OFF",
     "LLAMA_USE_PREBUILT_UI": "OFF",
     "LLAMA_OPENSSL": "OFF",
+    # For any x86-64 with AVX2: what a virtual machine's CPU says it can do it cannot always do.
+    "GGML_NATIVE": "OFF",
 }
 
 
@@ -170,13 +172,13 @@ def ggml_headers() -> Path:
 
 def llama_cpp(target: str = "llama-simple") -> Path:
     """A program of llama.cpp, built with shared libraries, for example `llama-simple` or `llama-bench`."""
-    return _built(target, "build", {"BUILD_SHARED_LIBS": "ON"})
+    return _built(target, "shared", {"BUILD_SHARED_LIBS": "ON"})
 
 
 def llama_cpp_static(target: str = "llama-simple", *, openmp: bool) -> Path:
     """The same with all of llama.cpp and ggml linked into the program, symbols kept."""
     options = {"BUILD_SHARED_LIBS": "OFF", "GGML_OPENMP": "ON" if openmp else "OFF"}
-    return _built(target, "static-openmp" if openmp else "static", options)
+    return _built(target, "static-openmp" if openmp else "static-threads", options)
 
 
 def llama_cpp_stripped() -> Path:
@@ -186,7 +188,7 @@ def llama_cpp_stripped() -> Path:
     def make(folder: Path) -> None:
         call("strip", "--strip-all", "-o", folder / "llama-simple", program)
 
-    return once(f"{llama_cpp_source().name}-stripped", make) / "llama-simple"
+    return once(f"{llama_cpp_source().name}-static-stripped", make) / "llama-simple"
 
 
 def llama_cpp_backend_dl() -> Path:
@@ -197,12 +199,12 @@ def llama_cpp_backend_dl() -> Path:
     program, source = llama_cpp(), llama_cpp_source()
 
     def make(folder: Path) -> None:
-        options = {**_OPTIONS, "BUILD_SHARED_LIBS": "ON", "GGML_BACKEND_DL": "ON", "GGML_NATIVE": "OFF"}
+        options = {**_OPTIONS, "BUILD_SHARED_LIBS": "ON", "GGML_BACKEND_DL": "ON"}
         call("cmake", "-S", source, "-B", folder, "-G", "Ninja", *(f"-D{k}={v}" for k, v in options.items()))
         call("cmake", "--build", folder, "--target", "ggml", "ggml-cpu")
         shutil.copy2(program, folder / "bin")
 
-    return once(f"{source.name}-backend-dl", make) / "bin" / program.name
+    return once(f"{source.name}-shared-backend-dl", make) / "bin" / program.name
 
 
 def _built(target: str, name: str, more: Mapping[str, str]) -> Path:
@@ -216,7 +218,7 @@ def _built(target: str, name: str, more: Mapping[str, str]) -> Path:
             call("cmake", "-S", source, "-B", build, "-G", "Ninja", *(f"-D{k}={v}" for k, v in options.items()))
         call("cmake", "--build", build, "--target", target)
 
-    once(f"{source.name}-{target}" if name == "build" else f"{source.name}-{name}-{target}", make)
+    once(f"{source.name}-{name}-{target}", make)
     return build / "bin" / target
 
 
@@ -259,7 +261,7 @@ def blas_libraries() -> Path:
             *(folder / "libggml-blas.so.0", libraries / "libggml-cpu.so", libraries / "libggml-base.so", "-ldl"),
         )
 
-    return once(f"llama.cpp-{LLAMA_CPP_VERSION}-blas", make)
+    return once(f"llama.cpp-{LLAMA_CPP_VERSION}-shared-blas", make)
 
 
 def node_llama_cpp() -> tuple[Path, Path]:

@@ -71,7 +71,7 @@ def test_runs_that_miss_records_are_in_no_figure(tmp_path: Path, let_go: int, re
     path = tmp_path / "t.ggmlviz"
     path.write_bytes(circular(let_go))
     trace = Trace.open(path)
-    (process,) = trace.processes
+    (process,) = trace.watched
     assert process.file.let_go == records
     assert process.runs.number.tolist() == [2]
     spans = [span for _, window in process.nodes() for span in window]
@@ -97,4 +97,4 @@ def test_damage_and_cuts_anywhere_are_survived(tmp_path: Path) -> None:
         changed[at] ^= 0x55
         path.write_bytes(changed)
         trace = Trace.open(path)
-        assert all(process.file.record_count <= 6 for process in trace.processes)
+        assert all(process.file.record_count <= 6 for process in trace.watched)

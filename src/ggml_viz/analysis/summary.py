@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from ggml_viz.analysis.contents import command_line, end_of, wall_time
-from ggml_viz.analysis.memory import Memory, peak_memory
-from ggml_viz.analysis.operations import Operations, total_operations
+from ggml_viz.analysis.memory import Memory, memory_use
+from ggml_viz.analysis.operations import OpTotal, cpu_seconds, op_totals, quantiles, worker_totals
 from ggml_viz.analysis.throughput import PhaseTotal, phase_totals
+from ggml_viz.model.nodes import UNKNOWN_OP
 from ggml_viz.model.phases import PHASES
-from ggml_viz.model.trace import Process, Trace, shifted
-from ggml_viz.trace.chunks import VERSION
+from ggml_viz.model.trace import STATUS_UNFINISHED, Process, Trace, shifted
 from ggml_viz.trace.definitions import DETAIL_NAMES, NOTE_DISTORTING, NOTE_FILTER, NOTE_INFORMATION, NOTE_NOT_SEEN
 
 SCHEMA = 1
@@ -27,10 +27,10 @@ class ProcessSummary:
     """Who was watched and how.
 
     Attributes:
-        pid: Process id.
+        pid: Process id; 0 if unknown.
         command: Its command line.
         ggml_version: Of each copy of ggml in it; empty if that does not tell.
-        method: How the agent came in.
+        method: How the agent came in; empty if unknown.
         detail: `thread`, `op` or `graph`.
         distorting: Whether watching changed what was watched.
         filters: What was recorded where not all was, on request.
@@ -59,10 +59,11 @@ class TraceSummary:
     Attributes:
         path: The file.
         format: Its version.
-        started: When, ISO 8601 in UTC.
+        started: When, ISO 8601 in UTC; empty if unknown.
         duration_s: From then to the last that was heard of any process.
         records: In the file.
-        lost: Records that are missing: overwritten before they were read, or no ring was free for them.
+        lost: Records that are missing: overwritten before they were read, or no ring was free for them. Of a file of
+            version 1 that is not known, and 0; as is the overhead.
         skipped: Records left out on request.
         let_go: Older records that newer ones took the place of, to keep the file within its limit.
         damage: What ends the readable part of the file before its end.
@@ -107,6 +108,34 @@ class GraphCounts:
     runs: int
     definitions: int
     nodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTime:
+    """How long graphs took, by those runs that ended.
+
+    Attributes:
+        seconds: All together.
+        p50_us: Half of them took at most so long.
+        p99_us: And 99 of 100.
+    """
+
+    seconds: float
+    p50_us: float
+    p99_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class UntimedOp:
+    """One op of the graphs that were computed, where only graphs were timed.
+
+    Attributes:
+        op: Its name.
+        count: Nodes of all runs; which of them took any time is not known.
+    """
+
+    op: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +245,10 @@ class Summary:
     trace: TraceSummary
     overhead: Overhead
     graphs: GraphCounts
+    graph_time: GraphTime
     phases: list[PhaseSummary]
     ops: list[OpSummary]
+    untimed_ops: list[UntimedOp]
     threads: list[ThreadSummary]
     backends: list[BackendSummary]
     copies: list[CopySummary]
@@ -233,22 +264,24 @@ class Summary:
 
 def summarize(trace: Trace) -> Summary:
     """Adds up a trace."""
-    operations = total_operations(trace.processes)
+    ops = op_totals(trace.measured)
     summary = _trace(trace)
     return Summary(
         trace=summary,
         overhead=_overhead(trace),
         graphs=GraphCounts(
-            runs=sum(len(process.runs) for process in trace.processes),
-            definitions=sum(len(process.file.definitions.graphs) for process in trace.processes),
-            nodes=operations.nodes,
+            runs=sum(len(process.runs) for process in trace.watched),
+            definitions=sum(len(process.file.definitions.graphs) for process in trace.watched),
+            nodes=sum(process.node_times.executed for process in trace.watched),
         ),
+        graph_time=_graph_time(trace),
         phases=_phases(trace),
-        ops=_ops(operations, _graph_seconds(trace)),
-        threads=_threads(operations, summary.processes),
+        ops=_ops(ops, _graph_seconds(trace)),
+        untimed_ops=[] if ops else _untimed_ops(trace),
+        threads=_threads(trace, ops, summary.processes),
         backends=_backends(trace),
         copies=_copies(trace),
-        memory=peak_memory(trace.processes),
+        memory=memory_use(trace),
     )
 
 
@@ -257,22 +290,49 @@ def _ratio(part: float, whole: float) -> float:
 
 
 def _graph_seconds(trace: Trace) -> float:
-    return sum(float(process.clock.seconds(process.runs.duration).sum()) for process in trace.processes)
+    return sum(float(process.clock.seconds(process.runs.duration).sum()) for process in trace.watched)
+
+
+def _graph_time(trace: Trace) -> GraphTime:
+    took = np.concatenate(
+        [
+            np.empty(0),
+            *(
+                process.clock.seconds(process.runs.duration[process.runs.status != STATUS_UNFINISHED])
+                for process in trace.watched
+            ),
+        ]
+    )
+    p50_s, p99_s = quantiles(took, (0.50, 0.99)) if len(took) else (0.0, 0.0)
+    return GraphTime(seconds=float(took.sum()), p50_us=p50_s * 1e6, p99_us=p99_s * 1e6)
+
+
+def _untimed_ops(trace: Trace) -> list[UntimedOp]:
+    counts: dict[str, int] = defaultdict(int)
+    for process in trace.watched:
+        numbers, runs = np.unique(process.runs.graph, return_counts=True)
+        for number, times in zip(numbers.tolist(), runs.tolist(), strict=True):
+            if (graph := process.graphs.get(number)) is None:
+                continue
+            ops, nodes = np.unique(graph.tensors["op"][: graph.node_count], return_counts=True)
+            for op, count in zip(ops.tolist(), nodes.tolist(), strict=True):
+                counts[graph.names.get(op, UNKNOWN_OP)] += times * count
+    return [UntimedOp(op, count) for op, count in sorted(counts.items(), key=lambda item: -item[1])]
 
 
 def _trace(trace: Trace) -> TraceSummary:
-    counters = [process.file.counters for process in trace.processes if process.file.counters]
+    counters = [process.file.counters for process in trace.watched if process.file.counters]
     return TraceSummary(
         path=trace.file.path,
-        format=VERSION,
+        format=trace.file.format,
         started=wall_time(trace.started_wall_ns),
         duration_s=trace.duration_s,
         records=trace.file.record_count,
         lost=sum(counter.lost + counter.dropped for counter in counters),
         skipped=sum(counter.skipped for counter in counters),
-        let_go=sum(process.file.let_go for process in trace.processes),
+        let_go=sum(process.file.let_go for process in trace.watched),
         damage=trace.file.integrity.damage,
-        processes=[_process(process) for process in trace.processes],
+        processes=[_process(process) for process in trace.watched],
     )
 
 
@@ -307,7 +367,7 @@ def _process(process: Process) -> ProcessSummary:
 
 def _overhead(trace: Trace) -> Overhead:
     records = cost_s = thread_s = 0.0
-    for process in trace.processes:
+    for process in trace.watched:
         own = process.file.record_count
         records += own
         cost_s += own * process.file.definitions.info.put_cost_ns * 1e-9
@@ -318,7 +378,7 @@ def _overhead(trace: Trace) -> Overhead:
 
 def _phases(trace: Trace) -> list[PhaseSummary]:
     sums: dict[str, PhaseTotal] = defaultdict(PhaseTotal)
-    for process in trace.processes:
+    for process in trace.watched:
         for name, total in phase_totals(process).items():
             sums[name].runs += total.runs
             sums[name].tokens += total.tokens
@@ -330,15 +390,15 @@ def _phases(trace: Trace) -> list[PhaseSummary]:
     ]
 
 
-def _threads(operations: Operations, processes: list[ProcessSummary]) -> list[ThreadSummary]:
+def _threads(trace: Trace, ops: list[OpTotal], processes: list[ProcessSummary]) -> list[ThreadSummary]:
     if any(process.distorting for process in processes):
         return []  # nodes that are timed from outside say nothing of threads
     # Of what was left out, the time at work is not known either.
     filtered = any(process.filters for process in processes)
-    whole_s = sum(op.seconds for op in operations.ops.values()) if filtered else operations.cpu_s
+    whole_s = sum(op.seconds for op in ops) if filtered else sum(map(cpu_seconds, trace.watched))
     return [
         ThreadSummary(worker, total.work_s, total.wait_s, _ratio(total.work_s, whole_s))
-        for worker, total in sorted(operations.workers.items())
+        for worker, total in worker_totals(trace.watched).items()
     ]
 
 
@@ -346,27 +406,26 @@ def _rate(total: PhaseTotal) -> float | None:
     return total.tokens / total.seconds if total.tokens and total.seconds else None
 
 
-def _ops(operations: Operations, graph_s: float) -> list[OpSummary]:
-    rows = [
+def _ops(ops: list[OpTotal], graph_s: float) -> list[OpSummary]:
+    return [
         OpSummary(
-            op=op,
+            op=total.op,
             count=total.spans,
             seconds=total.seconds,
             work_s=total.work_s,
             wait_s=total.wait_s,
             share=_ratio(total.seconds, graph_s),
-            p50_us=total.quantile_s(0.50) * 1e6,
-            p99_us=total.quantile_s(0.99) * 1e6,
+            p50_us=total.p50_s * 1e6,
+            p99_us=total.p99_s * 1e6,
         )
-        for op, total in operations.ops.items()
+        for total in ops
     ]
-    return sorted(rows, key=lambda row: -row.seconds)
 
 
 def _backends(trace: Trace) -> list[BackendSummary]:
     rows: dict[str, list[float]] = defaultdict(lambda: [0, 0, 0.0])
     on_threads = {"CPU"}
-    for process in trace.processes:
+    for process in trace.watched:
         splits = process.splits
         seconds = process.clock.seconds(shifted(splits, "duration"))
         for number in np.unique(splits["backend"]).tolist():
@@ -387,7 +446,7 @@ def _backends(trace: Trace) -> list[BackendSummary]:
 
 def _copies(trace: Trace) -> list[CopySummary]:
     rows: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0, 0.0])
-    for process in trace.processes:
+    for process in trace.watched:
         copies = process.copies
         seconds = process.clock.seconds(shifted(copies, "duration"))
         places = {**process.file.definitions.places, 0: APPLICATION}

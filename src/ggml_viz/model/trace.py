@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import html
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from ggml_viz.model.attribution import Attribution, NamingRules, attribute, load_rules
 from ggml_viz.model.clock import Clock
 from ggml_viz.model.graph import Graph
+from ggml_viz.model.measured import MeasuredNodes
 from ggml_viz.model.memory import BufferLife, buffer_lives
+from ggml_viz.model.nodes import NodeTimes, Places, measure_nodes
 from ggml_viz.model.phases import OTHER, PHASES, Workload, workload
+from ggml_viz.model.table import Table
+from ggml_viz.model.tables import FIELDS, make_table
 from ggml_viz.native import (
     COPY_DTYPE,
     KIND_COPY,
@@ -88,11 +95,13 @@ class Process:
     Args:
         file: What the trace file holds of it.
         clock: Its clock.
+        rules: How its tensors may be named.
     """
 
-    def __init__(self, file: ProcessTrace, clock: Clock) -> None:
+    def __init__(self, file: ProcessTrace, clock: Clock, rules: Sequence[NamingRules]) -> None:
         self.file = file
         self.clock = clock
+        self._rules = rules
 
     @property
     def began(self) -> Calibration:
@@ -121,6 +130,11 @@ class Process:
         return {number: workload(graph) for number, graph in self.graphs.items()}
 
     @cached_property
+    def attributions(self) -> dict[int, Attribution]:
+        """Layer and role of each tensor of its graphs, by the graph's number."""
+        return {number: attribute(graph, self._rules) for number, graph in self.graphs.items()}
+
+    @cached_property
     def buffers(self) -> list[BufferLife]:
         """Its buffers, by number."""
         return buffer_lives(self.file, self.graphs)
@@ -144,6 +158,16 @@ class Process:
             phase=np.array([PHASES.index(load.phase) for load in loads], np.uint8)[inverse],
             tokens=np.array([load.tokens for load in loads], np.int64)[inverse],
         )
+
+    @cached_property
+    def places(self) -> Places:
+        """The nodes of all its graphs."""
+        return Places.of(self.graphs, self.file.definitions.names)
+
+    @cached_property
+    def node_times(self) -> NodeTimes:
+        """What the executions of each node took."""
+        return measure_nodes(self)
 
     @cached_property
     def splits(self) -> Structured:
@@ -274,47 +298,108 @@ def _keep_whole(records: Structured, file: ProcessTrace, last_partial_run: int) 
     return len(kept)
 
 
+class _TableOf:
+    """The table of a trace that is called what the attribute is."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, trace: Trace, owner: type) -> Table:
+        return trace.table(self._name)
+
+
 class Trace:
-    """A recording of one or more processes.
+    """A recording of one or more processes: its tables (docs/python-api.md), and what they are made from.
 
     Args:
         file: The open trace file.
+        naming: Files of naming rules beyond those that come with ggml-viz (docs/naming-rules.md).
+
+    Attributes:
+        watched: The processes that were watched, in the order of their appearance.
     """
 
-    def __init__(self, file: TraceFile) -> None:
+    processes = _TableOf()
+    threads = _TableOf()
+    backends = _TableOf()
+    tensors = _TableOf()
+    edges = _TableOf()
+    graphs = _TableOf()
+    nodes = _TableOf()
+    runs = _TableOf()
+    spans = _TableOf()
+    worker_spans = _TableOf()
+    splits = _TableOf()
+    copies = _TableOf()
+    buffers = _TableOf()
+    placements = _TableOf()
+
+    def __init__(self, file: TraceFile, naming: Sequence[Path] = ()) -> None:
         self.file = file
+        rules = load_rules(naming)
+        self._tables: dict[str, Table] = {}
         clocks = [Clock.of(process) for process in file.processes]
         # The processes of a machine share its counter, so one whose trace was cut early borrows another's.
         rates = [clock.ns_per_tick for clock in clocks if clock.known and clock.ns_per_tick != 1]
-        self.processes = [
-            Process(process, clock if clock.known or not rates else clock.with_rate(rates[0]))
+        self.watched = [
+            Process(process, clock if clock.known or not rates else clock.with_rate(rates[0]), rules)
             for process, clock in zip(file.processes, clocks, strict=True)
         ]
 
+    @cached_property
+    def measured(self) -> MeasuredNodes:
+        """Every node that was executed, and what its executions took."""
+        return MeasuredNodes(self.watched)
+
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Trace:
+    def open(cls, path: str | os.PathLike[str], naming: Sequence[Path] = ()) -> Trace:
         """Opens the trace file at a path.
 
+        Args:
+            path: The file.
+            naming: Files of naming rules beyond those that come with ggml-viz (docs/naming-rules.md).
+
         Raises:
-            UserError: It is no trace.
+            UserError: It is no trace, or a file of rules is none.
         """
-        return cls(open_trace(path))
+        return cls(open_trace(path), naming)
+
+    def table(self, name: str) -> Table:
+        """One of its tables, by name.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
+        if name not in self._tables:
+            self._tables[name] = make_table(self, name)
+        return self._tables[name]
+
+    def __repr__(self) -> str:
+        commands = "; ".join(" ".join(p.file.definitions.info.command) for p in self.watched)
+        runs = sum(len(process.runs) for process in self.watched)
+        return (
+            f"Trace of {commands or 'nothing'}: {runs} graph runs, {self.file.record_count} records, "
+            f"{self.duration_s:.3g} s; tables: {', '.join(FIELDS)}"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{self.processes._repr_html_()}"
 
     @property
     def started_wall_ns(self) -> int:
         """When the recording of its first process began, in ns since 1970; 0 if that is not known."""
-        return min((process.began.wall_ns for process in self.processes), default=0)
+        return min((process.began.wall_ns for process in self.watched), default=0)
 
     @property
     def started_monotonic_ns(self) -> int:
         """The same moment on the clock that the processes share."""
-        return min((process.began.monotonic_ns for process in self.processes), default=0)
+        return min((process.began.monotonic_ns for process in self.watched), default=0)
 
     @property
     def duration_s(self) -> float:
         """From then to the last time that any process was heard of."""
-        ends = [float(process.clock.last.monotonic_ns) for process in self.processes]
-        for process in self.processes:
+        ends = [float(process.clock.last.monotonic_ns) for process in self.watched]
+        for process in self.watched:
             if len(process.runs):
                 ends.append(float(process.clock.monotonic_ns(process.runs.begin + process.runs.duration).max()))
         return max((end - self.started_monotonic_ns for end in ends), default=0.0) * 1e-9

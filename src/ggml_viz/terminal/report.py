@@ -24,6 +24,7 @@ from ggml_viz.terminal.text import (
     significant,
     size,
 )
+from ggml_viz.trace.chunks import VERSION
 
 _SCREEN_LINES = 24
 _MIN_OPS = 3
@@ -31,6 +32,7 @@ _MAX_NOTES = 2
 _MAX_PROCESSES = 4
 _MAX_LISTED_THREADS = 8
 _MAX_COPIES = 3
+_MAX_UNTIMED_OPS = 8
 _DOT = " · "
 
 _DETAILS = {"thread": "all threads", "op": "ops on worker 0 only", "graph": "graphs only"}
@@ -75,7 +77,7 @@ def _header(page: Page, summary: Summary) -> list[str]:
 
 def _process(page: Page, process: ProcessSummary, more: list[str]) -> str:
     version = f"ggml {printable(process.ggml_version)}" if process.ggml_version else ""
-    facts = _DOT + _joined(f"pid {process.pid}", version, *more)
+    facts = _DOT + _joined(f"pid {process.pid}" if process.pid else "", version, *more)
     return page.paint(page.cut(_command(process.command), max(page.width - len(facts), 12)), BOLD) + facts
 
 
@@ -142,6 +144,16 @@ def _ops(page: Page, ops: list[OpSummary], top: int) -> list[str]:
 
 def _details(page: Page, summary: Summary) -> list[str]:
     lines: list[str] = []
+    if summary.graphs.runs and not summary.ops:
+        took, median_, slowest = (
+            duration(s).strip()
+            for s in (summary.graph_time.seconds, summary.graph_time.p50_us * 1e-6, summary.graph_time.p99_us * 1e-6)
+        )
+        lines += page.wrap("graphs", f"{took} in all{_DOT}p50 {median_}, p99 {slowest}")
+    if summary.untimed_ops:
+        parts = [f"{printable(row.op)} × {count(row.count)}" for row in summary.untimed_ops[:_MAX_UNTIMED_OPS]]
+        more = len(summary.untimed_ops) - _MAX_UNTIMED_OPS
+        lines += page.wrap("ops", _joined("not timed", ", ".join(parts), f"…{more} more" if more > 0 else ""))
     if summary.threads:
         lines += page.wrap("threads", _threads(summary.threads))
     if summary.memory.peak_bytes:
@@ -206,10 +218,13 @@ def _trust(page: Page, summary: Summary) -> list[str]:
     ]
     if trace.damage:
         problems.append(f"the file is {trace.damage}")
-    elif any(process.end == "cut" for process in trace.processes):
+    elif trace.format == VERSION and any(process.end == "cut" for process in trace.processes):
         problems.append("the recording was cut short")
     if any(process.distorting for process in trace.processes):
         problems.append("watching it changed its timing")
+    if trace.format < VERSION:
+        what = "version 1 trace, only graphs are timed; losses, overhead and its end are not known"
+        return page.wrap("", _joined(what, *problems), WARNING if problems else DIM, indent=0)
     filters = "; ".join(dict.fromkeys(printable(text) for process in trace.processes for text in process.filters))
     filtered = f"filtered: {filters}" if filters else ""
     overhead = f"overhead {percent(summary.overhead.share)}"
