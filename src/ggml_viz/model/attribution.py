@@ -170,7 +170,7 @@ class NamingRules:
             layer = int(digits) if digits and digits.isdecimal() and len(digits) <= _LAYER_DIGITS else -1
             if digits and layer < 0:
                 continue
-            role = _filled(rule.role, groups)
+            role = _filled(rule.role, groups).replace(".", "_")
             role = self._aliases.get(role, role)
             module = self.roles.number(rule.module)
             if module:
@@ -199,7 +199,10 @@ def base_name(name: bytes) -> bytes:
 
 
 def module_of(role: str) -> str:
-    """The module of a role (`encoder` of `encoder.attn_q`), "" if it has none."""
+    """The module of a role (`encoder` of `encoder.attn_q`), "" if it has none.
+
+    A role has no other dots: those of a weight's name become underscores (`mlp_fc1` of `mlp.fc1.weight`).
+    """
     return role.rpartition(".")[0]
 
 
@@ -447,8 +450,8 @@ def _checked_family(path: Path, content: Mapping[str, Any], roles: _Roles) -> Na
         if not isinstance(table, dict):
             raise wrong(section, "expected a section")
         for key, value in table.items():
-            if not isinstance(value, str):
-                raise wrong(f"{section}.{key}", "expected a role, in quotes")
+            if not isinstance(value, str) or "." in value:
+                raise wrong(f"{section}.{key}", "expected a role, in quotes and without dots")
     return NamingRules(path.stem, rules, content.get("roles", {}), content.get("ops", {}), roles)
 
 
@@ -465,6 +468,8 @@ def _checked_rule(rule: Mapping[str, Any]) -> _Rule:
             raise _WrongRule(key, f"there is no such key; there are {', '.join(_KEYS)}")
         if not isinstance(value, str):
             raise _WrongRule(key, "expected text, in quotes")
+    if "." in rule.get("module", ""):
+        raise _WrongRule("module", "it may have no dots")
     if "match" not in rule:
         raise _WrongRule("match", "a rule needs it")
     try:
