@@ -83,27 +83,27 @@ def test_names_of_llama_cpp(name: str, place: int | str, role: str) -> None:
         ("whisper.cpp", "encoder.ln_post.bias", "output", "encoder.ln_post"),
         ("clip", "v.blk.3.attn_q.weight", 3, "vision.attn_q"),
         ("clip", "a.blk.3.attn_q.weight", 3, "audio.attn_q"),
-        ("clip", "v.patch_embd.weight", "embedding", "v.patch_embd"),
-        ("clip", "mm.0.weight", "output", "mm.0"),
-        ("clip", "v.post_ln.bias", "output", "v.post_ln"),
+        ("clip", "v.patch_embd.weight", "embedding", "vision.patch_embd"),
+        ("clip", "mm.0.weight", "output", "mm_0"),
+        ("clip", "v.post_ln.bias", "output", "vision.post_ln"),
         *(
             ("stable-diffusion", name, place, role)
             for name, place, role in (
                 (
                     "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_q.weight",
                     1,
-                    "unet.input.attn1.to_q",
+                    "unet_input.attn1_to_q",
                 ),
-                ("model.diffusion_model.output_blocks.1.0.in_layers.2.weight", 1, "unet.output.in_layers.2"),
-                ("model.diffusion_model.joint_blocks.4.x_block.attn.qkv.weight", 4, "dit.double.x_block.attn.qkv"),
-                ("model.diffusion_model.time_embed.0.weight", "embedding", "diffusion.time_embed.0"),
-                ("model.diffusion_model.out.2.weight", "output", "diffusion.out.2"),
-                ("first_stage_model.decoder.up.0.block.1.conv1.weight", 0, "vae.decoder.conv1"),
-                ("first_stage_model.decoder.conv_out.weight", "output", "vae.decoder.conv_out"),
+                ("model.diffusion_model.output_blocks.1.0.in_layers.2.weight", 1, "unet_output.in_layers_2"),
+                ("model.diffusion_model.joint_blocks.4.x_block.attn.qkv.weight", 4, "dit_double.x_block_attn_qkv"),
+                ("model.diffusion_model.time_embed.0.weight", "embedding", "diffusion.time_embed_0"),
+                ("model.diffusion_model.out.2.weight", "output", "diffusion.out_2"),
+                ("first_stage_model.decoder.up.0.block.1.conv1.weight", 0, "vae_decoder.conv1"),
+                ("first_stage_model.decoder.conv_out.weight", "output", "vae.decoder_conv_out"),
                 (
                     "cond_stage_model.transformer.text_model.encoder.layers.3.mlp.fc1.weight",
                     3,
-                    "text.mlp.fc1",
+                    "text.mlp_fc1",
                 ),
             )
         ),
@@ -188,7 +188,7 @@ def test_rules_of_a_user(tmp_path: Path) -> None:
         part = "output"
         role = "head"
         [roles]
-        "conv.a" = "first"
+        conv_a = "first"
         [ops]
         IM2COL = "patches"
         """
@@ -201,7 +201,7 @@ def test_rules_of_a_user(tmp_path: Path) -> None:
         (2, "backbone.patches"),
         (2, "backbone.first"),
         ("", ""),
-        (3, "backbone.conv.b"),
+        (3, "backbone.conv_b"),
         ("output", "head"),
     ]
     assert attribute(make.graph(), load_rules([file])).family == "mine"
@@ -221,6 +221,8 @@ def test_rules_of_a_user(tmp_path: Path) -> None:
         ("[[rules]]\nmatch = '(?P<number>x)'\npart = 'kv'", "rules, number 1: match"),
         ("[[rules]]\nmatch = 'x'\npart = 'kv'\nlayers = 'y'", "rules, number 1: layers"),
         ("[[rules]]\nmatch = 'x'\npart = 'kv'\n[ops]\nADD = 3", "ops.ADD"),
+        ("[[rules]]\nmatch = 'x'\npart = 'kv'\nmodule = 'a.b'", "rules, number 1: module"),
+        ("[[rules]]\nmatch = 'x'\npart = 'kv'\n[roles]\nx = 'a.b'", "roles.x"),
         ("[[rules]]\nmatch = 'x'\npart = 'kv'\n[op]\nADD = 'a'", "op"),
         ("[[rules]", "not TOML"),
     ],

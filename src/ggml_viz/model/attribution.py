@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,7 +170,7 @@ class NamingRules:
             layer = int(digits) if digits and digits.isdecimal() and len(digits) <= _LAYER_DIGITS else -1
             if digits and layer < 0:
                 continue
-            role = _filled(rule.role, groups)
+            role = _filled(rule.role, groups).replace(".", "_")
             role = self._aliases.get(role, role)
             module = self.roles.number(rule.module)
             if module:
@@ -198,7 +199,10 @@ def base_name(name: bytes) -> bytes:
 
 
 def module_of(role: str) -> str:
-    """The module of a role (`encoder` of `encoder.attn_q`), "" if it has none."""
+    """The module of a role (`encoder` of `encoder.attn_q`), "" if it has none.
+
+    A role has no other dots: those of a weight's name become underscores (`mlp_fc1` of `mlp.fc1.weight`).
+    """
     return role.rpartition(".")[0]
 
 
@@ -248,7 +252,7 @@ def _family_of(graph: Graph, names: Sequence[bytes], rules: Sequence[NamingRules
     """The family whose rules match the most names of leaves; the most names of nodes, where that does not tell."""
     best, found = list(rules), False
     for candidates in (names[graph.node_count :], names[: graph.node_count]):
-        telling = [name for name in candidates if base_name(name)][:_TELLING_LEAVES]
+        telling = list(islice(filter(base_name, candidates), _TELLING_LEAVES))
         counts = [family.matches(telling) for family in best]
         most = max(counts, default=0)
         if most:
@@ -446,8 +450,8 @@ def _checked_family(path: Path, content: Mapping[str, Any], roles: _Roles) -> Na
         if not isinstance(table, dict):
             raise wrong(section, "expected a section")
         for key, value in table.items():
-            if not isinstance(value, str):
-                raise wrong(f"{section}.{key}", "expected a role, in quotes")
+            if not isinstance(value, str) or "." in value:
+                raise wrong(f"{section}.{key}", "expected a role, in quotes and without dots")
     return NamingRules(path.stem, rules, content.get("roles", {}), content.get("ops", {}), roles)
 
 
@@ -464,6 +468,8 @@ def _checked_rule(rule: Mapping[str, Any]) -> _Rule:
             raise _WrongRule(key, f"there is no such key; there are {', '.join(_KEYS)}")
         if not isinstance(value, str):
             raise _WrongRule(key, "expected text, in quotes")
+    if "." in rule.get("module", ""):
+        raise _WrongRule("module", "it may have no dots")
     if "match" not in rule:
         raise _WrongRule("match", "a rule needs it")
     try:
