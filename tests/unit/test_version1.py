@@ -40,7 +40,7 @@ def path(tmp_path: Path) -> Path:
 
 def read(path: Path, *events: bytes) -> Process:
     path.write_bytes(HEADER + b"".join(events))
-    (process,) = Trace.open(path).processes
+    (process,) = Trace.open(path).watched
     return process
 
 
@@ -230,7 +230,7 @@ def test_cut_anywhere_it_is_read_to_the_last_whole_event(path: Path) -> None:
         assert (integrity.damage is None) == (integrity.readable_bytes == length >= len(HEADER))
         if length in ends:
             assert integrity.damage is None
-        finished = sum(status != STATUS_UNFINISHED for status in trace.processes[0].runs.status.tolist())
+        finished = sum(status != STATUS_UNFINISHED for status in trace.watched[0].runs.status.tolist())
         assert finished == max((runs for end, runs in whole_runs.items() if end <= length), default=0)
         summarize(trace)
 
@@ -298,7 +298,7 @@ def test_a_million_events_take_seconds_at_most(path: Path) -> None:
     begin = time.process_time()
     trace = Trace.open(path)
     assert time.process_time() - begin < 3
-    assert (len(trace.processes[0].runs), len(trace.processes[0].graphs)) == (1000, 1)
+    assert (len(trace.watched[0].runs), len(trace.watched[0].graphs)) == (1000, 1)
 
 
 def test_graphs_that_never_end_are_not_all_remembered(path: Path) -> None:
