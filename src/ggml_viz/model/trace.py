@@ -222,13 +222,12 @@ class Process:
             if filled - waiting < max(_WINDOW_RECORDS // 2, waiting):
                 continue
             limit = index.first_runs[position + 1]
-            later = np.flatnonzero(window["run"][:filled] >= limit)
-            if len(other) < len(window):
-                other = np.empty(len(window), RECORD_DTYPE)
-            other[: len(later)] = window[later]
+            later = window[np.flatnonzero(window["run"][:filled] >= limit)]
             yield window[:filled], waiting, limit
-            window, other = other, window
+            # Only now is it certain that nobody looks at the other one any more.
+            window, other = other if len(other) >= len(window) else np.empty(len(window), RECORD_DTYPE), window
             filled = waiting = len(later)
+            window[:filled] = later
 
     @property
     def undecodable_records(self) -> int:
