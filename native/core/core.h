@@ -5,6 +5,7 @@
 #ifndef GV_CORE_H
 #define GV_CORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -121,6 +122,39 @@ GV_EXPORT int64_t gv_workers_add(const struct gv_record *records, size_t count, 
 GV_EXPORT int64_t gv_spans_columns(const struct gv_span *spans, size_t count, const struct gv_run_nodes *runs,
                                    size_t run_count, const struct gv_time_scale *scale, const uint16_t *classes,
                                    size_t class_count, const struct gv_span_columns *out, size_t offset);
+
+/* --- executed nodes as other tools' events --- */
+
+enum gv_events_format { GV_EVENTS_CHROME, GV_EVENTS_PERFETTO };
+
+/* Interned names of annotations that this side writes. */
+enum { GV_ANNOTATION_RUN = 1, GV_ANNOTATION_INNER_NS, GV_ANNOTATION_WAIT_NS };
+
+/* How nodes become events. */
+struct gv_events {
+    uint32_t format; /* enum gv_events_format */
+    uint32_t process;
+    uint64_t first_track; /* of worker 0; those of the others follow */
+    uint64_t sequence;    /* Perfetto: of packets */
+    uint64_t epoch_ns;    /* Perfetto: added to times */
+    /* For each place what its events say, alone and fused: text_ends[2 * place] to text_ends[2 * place + 1], and from
+     * there to text_ends[2 * place + 2]. */
+    const uint8_t *text;
+    const uint64_t *text_ends;
+    const uint8_t *chosen; /* which places are wanted */
+    uint64_t places, workers;
+    double from_ns, until_ns;
+    struct gv_time_scale scale;
+};
+
+/* Writes the NODEs among records, from *next on, as events. Stops where no other event is sure to fit, and sets *next
+ * to what it did not come to. Returns the bytes written. */
+GV_EXPORT int64_t gv_events_write(const struct gv_record *records, size_t count, const struct gv_run_nodes *runs,
+                                  size_t run_count, const struct gv_events *style, uint8_t *out, size_t capacity,
+                                  size_t *next);
+
+/* The run of a number, NULL if it is not listed. Not exported. */
+const struct gv_run_nodes *gv_find_run(const struct gv_run_nodes *runs, size_t count, uint32_t number);
 
 /* --- the recorder: drains the segments of one run of `ggml-viz run` into a trace file --- */
 

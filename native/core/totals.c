@@ -5,11 +5,7 @@
 
 #define GV_NOWHERE 0u
 
-/* The run that a span belongs to; spans come sorted by run, so the search goes on from the last one found. */
-static const struct gv_run_nodes *run_of(const struct gv_run_nodes *runs, size_t count, uint32_t number, size_t *at) {
-    if (*at < count && runs[*at].run == number) {
-        return &runs[*at];
-    }
+const struct gv_run_nodes *gv_find_run(const struct gv_run_nodes *runs, size_t count, uint32_t number) {
     size_t low = 0, high = count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -19,14 +15,26 @@ static const struct gv_run_nodes *run_of(const struct gv_run_nodes *runs, size_t
             high = middle;
         }
     }
-    *at = low;
     return low < count && runs[low].run == number ? &runs[low] : NULL;
+}
+
+/* The same where the last one found is likely it: spans come sorted by run. `last` is NULL at first. */
+static const struct gv_run_nodes *run_of(const struct gv_run_nodes *runs, size_t count, uint32_t number,
+                                         const struct gv_run_nodes **last) {
+    if (!*last || (*last)->run != number) {
+        const struct gv_run_nodes *found = gv_find_run(runs, count, number);
+        if (!found) {
+            return NULL;
+        }
+        *last = found;
+    }
+    return *last;
 }
 
 int64_t gv_totals_add(const struct gv_span *spans, size_t count, const struct gv_run_nodes *runs, size_t run_count,
                       struct gv_node_total *totals, size_t total_count, uint32_t *keys, float *walls, uint8_t *seen) {
     int64_t added = 0;
-    size_t at = 0;
+    const struct gv_run_nodes *at = NULL;
     for (size_t i = 0; i < count; i++) {
         const struct gv_span *span = &spans[i];
         const struct gv_run_nodes *run = run_of(runs, run_count, span->run, &at);
@@ -49,7 +57,7 @@ int64_t gv_totals_add(const struct gv_span *spans, size_t count, const struct gv
         total->wait += span->wait;
         total->fused = span->fused > total->fused ? span->fused : total->fused;
         total->threads = span->threads > total->threads ? span->threads : total->threads;
-        seen[at] = 1;
+        seen[run - runs] = 1;
         keys[added] = (uint32_t)key;
         walls[added] = (float)wall;
         added++;
@@ -75,7 +83,6 @@ int64_t gv_workers_add(const struct gv_record *records, size_t count, const stru
     const struct gv_run_nodes *run = NULL;
     uint32_t number = 0;
     bool looked = false;
-    size_t at = 0;
     int64_t left_out = 0;
     for (size_t i = 0; i < count; i++) {
         const struct gv_record *record = &records[i];
@@ -85,7 +92,7 @@ int64_t gv_workers_add(const struct gv_record *records, size_t count, const stru
         if (!looked || record->run != number) {
             number = record->run;
             looked = true;
-            run = run_of(runs, run_count, number, &at);
+            run = gv_find_run(runs, run_count, number);
         }
         if (!run) {
             continue;
@@ -121,7 +128,8 @@ static int64_t in_ns(uint64_t ticks, double ns_per_tick) {
 int64_t gv_spans_columns(const struct gv_span *spans, size_t count, const struct gv_run_nodes *runs, size_t run_count,
                          const struct gv_time_scale *scale, const uint16_t *classes, size_t class_count,
                          const struct gv_span_columns *out, size_t offset) {
-    size_t at = 0, row = offset;
+    const struct gv_run_nodes *at = NULL;
+    size_t row = offset;
     for (size_t i = 0; i < count; i++) {
         const struct gv_span *span = &spans[i];
         const struct gv_run_nodes *run = run_of(runs, run_count, span->run, &at);

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -182,6 +183,17 @@ class _TimeScale(ctypes.Structure):
     _fields_ = [("origin_ticks", ctypes.c_uint64), ("origin_ns", ctypes.c_double), ("ns_per_tick", ctypes.c_double)]
 
 
+class _Events(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_uint32) for name in ("format", "process")),
+        *((name, ctypes.c_uint64) for name in ("first_track", "sequence", "epoch_ns")),
+        *((name, ctypes.c_void_p) for name in ("text", "text_ends", "chosen")),
+        *((name, ctypes.c_uint64) for name in ("places", "workers")),
+        *((name, ctypes.c_double) for name in ("from_ns", "until_ns")),
+        ("scale", _TimeScale),
+    ]
+
+
 class _SpanColumns(ctypes.Structure):
     _fields_ = [(name, ctypes.c_void_p) for name in SPAN_COLUMNS]
 
@@ -306,6 +318,10 @@ def _core() -> ctypes.CDLL:
                 *(pointer, size, pointer, size, ctypes.POINTER(_TimeScale), pointer, size),
                 *(ctypes.POINTER(_SpanColumns), size),
             ],
+        ),
+        "gv_events_write": (
+            i64,
+            [pointer, size, pointer, size, ctypes.POINTER(_Events), pointer, size, ctypes.POINTER(size)],
         ),
         "gv_recorder_open": (
             pointer,
@@ -525,6 +541,79 @@ def spans_columns(
             *(classes.ctypes.data, classes.size, ctypes.byref(out), offset),
         )
     )
+
+
+# enum gv_events_format
+EVENTS_CHROME, EVENTS_PERFETTO = range(2)
+# Interned names of the annotations that the native side writes, in the order of their numbers from 1.
+EVENT_ANNOTATIONS = ("run", "inner_ns", "wait_ns")
+
+
+@dataclass(frozen=True)
+class EventStyle:
+    """How nodes become the events of another tool's format.
+
+    Attributes:
+        format: EVENTS_CHROME or EVENTS_PERFETTO.
+        process: The process's number there.
+        first_track: Number of worker 0's track; those of the other workers follow.
+        workers: How many have a track.
+        sequence: Of Perfetto's packets.
+        epoch_ns: Added to Perfetto's times.
+        texts: What the events of each place say, alone and fused with those behind: 2 for each place.
+        chosen: Which places are wanted: bool array [places].
+        from_ns: The first moment that is wanted, since the trace began.
+        until_ns: And the first one that is not.
+        scale: Ticks and ns of one moment, and ns per tick.
+    """
+
+    format: int
+    process: int
+    first_track: int
+    workers: int
+    sequence: int
+    epoch_ns: int
+    texts: list[bytes]
+    chosen: npt.NDArray[np.bool_]
+    from_ns: float
+    until_ns: float
+    scale: tuple[int, float, float]
+
+
+class EventWriter:
+    """Writes nodes as events of a format.
+
+    Args:
+        style: How.
+        runs: RUN_NODES_DTYPE array of those runs that are wanted, sorted by run.
+    """
+
+    _ROOM_BYTES = 16 << 20
+
+    def __init__(self, style: EventStyle, runs: Structured) -> None:
+        lengths = np.array([0, *map(len, style.texts)], np.uint64)
+        self._text = np.frombuffer(b"".join(style.texts) + b"\0", np.uint8)
+        self._ends = np.cumsum(lengths).astype(np.uint64)
+        self._chosen = style.chosen.astype(np.uint8)
+        assert len(style.texts) == 2 * len(self._chosen)
+        self._runs = runs
+        self._out = np.empty(self._ROOM_BYTES + int(lengths.max()), np.uint8)
+        self._style = _Events(
+            *(style.format, style.process, style.first_track, style.sequence, style.epoch_ns),
+            *(self._text.ctypes.data, self._ends.ctypes.data, self._chosen.ctypes.data),
+            *(len(self._chosen), style.workers, style.from_ns, style.until_ns, _TimeScale(*style.scale)),
+        )
+
+    def write(self, records: Structured) -> Iterator[memoryview]:
+        """Yields the events of the NODEs among records, in pieces that are overwritten by the next."""
+        records = np.ascontiguousarray(records)
+        after = ctypes.c_size_t(0)
+        while after.value < records.size:
+            length = _core().gv_events_write(
+                *(records.ctypes.data, records.size, self._runs.ctypes.data, self._runs.size),
+                *(ctypes.byref(self._style), self._out.ctypes.data, self._out.size, ctypes.byref(after)),
+            )
+            yield self._out[:length].data
 
 
 class Recorder:

@@ -17,6 +17,7 @@ from ggml_viz.model.table import Text
 if TYPE_CHECKING:
     from ggml_viz.model.attribution import Attribution
     from ggml_viz.model.cost import Cost
+    from ggml_viz.model.graph import Graph
     from ggml_viz.model.nodes import NodeTimes, Places
     from ggml_viz.model.trace import Process
 
@@ -231,7 +232,15 @@ class MeasuredNodes:
         return out
 
 
-def _dimensions(graph: Any) -> npt.NDArray[np.int64]:
+def shape_texts(graph: Graph) -> list[str]:
+    """The shape of each node of a graph and of its first two sources, as `MeasuredNodes.shape` has it."""
+    dimensions = _dimensions(graph)
+    distinct, inverse = np.unique(dimensions.reshape(len(dimensions), 12), axis=0, return_inverse=True)
+    texts = [_shape_text(row) for row in distinct.reshape(-1, 3, 4).tolist()]
+    return [texts[i] for i in inverse.reshape(-1).tolist()]
+
+
+def _dimensions(graph: Graph) -> npt.NDArray[np.int64]:
     """The elements of each node and of its first two sources, int64 array [nodes, 3, 4]; of none zeros."""
     tensors = graph.tensors
     nodes = tensors[: graph.node_count]

@@ -1,0 +1,151 @@
+"""`ggml-viz export`: a trace in another tool's format."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ggml_viz.errors import UserError
+from ggml_viz.export.selection import Selection
+from ggml_viz.model.tables import FIELDS
+from ggml_viz.model.trace import Trace
+
+NAME = "export"
+HELP = "turn a trace into what other tools open"
+EXAMPLES = """\
+  chrome       timeline in JSON: Perfetto (ui.perfetto.dev), chrome://tracing
+  perfetto     the same in Perfetto's own format, smaller and faster to open
+  speedscope   flame graphs: phase, layer, role, op (speedscope.app)
+  csv, json    a table (--table; docs/python-api.md lists them)
+  parquet      the same, for polars, pandas, DuckDB (extra "arrow")
+
+examples:
+  ggml-viz export run.ggmlviz --to perfetto -o run.perfetto-trace
+  ggml-viz export run.ggmlviz --to chrome --from 1.5 --until 2 -o run.json
+  ggml-viz export run.ggmlviz --to parquet --table spans -o spans.parquet
+  ggml-viz export run.ggmlviz --to csv --table runs --phase decode -o - | head
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `export`."""
+    parser.add_argument("file", metavar="FILE", help="a trace (.ggmlviz)")
+    parser.add_argument("--to", required=True, choices=FORMATS, help="the format", metavar="FORMAT")
+    parser.add_argument("-o", "--output", required=True, metavar="PATH", help="the file to write; -: standard output")
+    parser.add_argument("--table", choices=FIELDS, default="spans", metavar="NAME", help="of csv, json, parquet")
+    parser.add_argument(
+        "--from", dest="from_s", type=_seconds, default=0.0, metavar="S", help="seconds since the begin"
+    )
+    parser.add_argument("--until", dest="until_s", type=_seconds, default=math.inf, metavar="S", help="and until when")
+    parser.add_argument("--ops", type=_names, default=frozenset(), metavar="OP,…", help="only nodes of these ops")
+    parser.add_argument(
+        "--phases", type=_phases, default=frozenset(), metavar="PHASE,…", help="only runs of these phases"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the file."""
+    if args.from_s >= args.until_s:
+        raise UserError("--from is not before --until: nothing is left to export", exit_status=2)
+    trace = Trace.open(args.file)
+    records = sum(process.file.record_count for process in trace.watched)
+    with _progress(records) as advance, _output(args.output) as out:
+        ops = frozenset(op.upper() for op in args.op)
+        selection = Selection(trace, args.from_s, args.until_s, ops, frozenset(args.phase), advance)
+        FORMATS[args.to](selection, args, out)
+    return 0
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text.removesuffix("s"))
+    if not 0 <= seconds < math.inf:
+        raise ValueError
+    return seconds
+
+
+@contextlib.contextmanager
+def _output(name: str) -> Iterator[BinaryIO]:
+    """The file to write to, which is there when it is whole, or not at all."""
+    if name == "-":
+        yield sys.stdout.buffer
+        return
+    path = Path(name)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with fresh.open("wb") as file:
+            yield file
+        fresh.replace(path)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _progress(records: int) -> Iterator[Callable[[int], None]]:
+    """Shows on stderr how far it is, where that is a terminal and it takes a while."""
+    if not sys.stderr.isatty() or records < 1 << 20:
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(file=sys.stderr), transient=True) as progress:
+        task = progress.add_task("exporting", total=records)
+        yield lambda done: progress.advance(task, done)
+
+
+def _chrome(selection: Selection, args: argparse.Namespace, out: BinaryIO) -> None:
+    from ggml_viz.export import chrome
+
+    chrome.write(selection, out)
+
+
+def _perfetto(selection: Selection, args: argparse.Namespace, out: BinaryIO) -> None:
+    from ggml_viz.export import perfetto
+
+    perfetto.write(selection, out)
+
+
+def _speedscope(selection: Selection, args: argparse.Namespace, out: BinaryIO) -> None:
+    from ggml_viz.export import speedscope
+
+    speedscope.write(selection, out)
+
+
+def _csv(selection: Selection, args: argparse.Namespace, out: BinaryIO) -> None:
+    from ggml_viz.export import table
+
+    table.write_csv(selection, args.table, out)
+
+
+def _json(selection: Selection, args: argparse.Namespace, out: BinaryIO) -> None:
+    from ggml_viz.export import table
+
+    table.write_json(selection, args.table, out)
+
+
+def _parquet(selection: Selection, args: argparse.Namespace, out: BinaryIO) -> None:
+    from ggml_viz.export import table
+
+    table.write_parquet(selection, args.table, out)
+
+
+FORMATS: dict[str, Callable[[Selection, argparse.Namespace, BinaryIO], None]] = {
+    "chrome": _chrome,
+    "perfetto": _perfetto,
+    "speedscope": _speedscope,
+    "csv": _csv,
+    "json": _json,
+    "parquet": _parquet,
+}
+"""What a trace can be turned into. Each imports what it takes when it is asked for."""
