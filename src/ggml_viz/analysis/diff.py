@@ -30,8 +30,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ggml_viz.analysis.profile import OUTSIDE, Key, PhaseProfile, Profile, profile
-from ggml_viz.analysis.statistics import Z_95, bootstrap_ratios, combined_p, holm, least_p, max_t, rank_sum
+from ggml_viz.analysis.profile import OUTSIDE, PhaseProfile, Profile, profile
+from ggml_viz.analysis.statistics import Z_95, RankSum, bootstrap_ratios, combined_p, holm, least_p, max_t, rank_sum
 from ggml_viz.errors import UserError
 from ggml_viz.model.phases import PHASES
 
@@ -89,13 +89,14 @@ class NodeChange:
         verdict: One of VERDICTS.
         a_executions: For each token, in the first set.
         b_executions: In the second.
-        a_median_s: Time of one execution, the median; of several kinds, the mean of theirs, weighted by executions; over
-            files, the median.
+        a_median_s: Time of one execution, the median; of several kinds, the mean of theirs, weighted by executions;
+            over files, the median.
         b_median_s: The same of the second set.
         a_s: Time for each token, mean over files, so that it adds up.
         b_s: The same of the second set.
         change_s: From `a_s` to `b_s`.
         share: The change, as a share of the phase's time for each token in the first set.
+        least_share: How large that share is at least, by the end of the ratio's interval that is nearer to no change.
         ratio: Second to first, of medians of the time for each token; None where one side has none.
         ratio_low: End of its 95 % interval.
         ratio_high: The other.
@@ -119,6 +120,7 @@ class NodeChange:
     b_s: float
     change_s: float
     share: float
+    least_share: float
     ratio: float | None
     ratio_low: float | None
     ratio_high: float | None
@@ -201,8 +203,10 @@ class Diff:
         can_tell: Whether so many files can tell anything apart.
         notes: What to know before believing it.
         phases: In the order of PHASES.
-        operations: By phase, op and role. What differs comes first, by how much of its phase's time it changes; then
-            the rest, likewise. Of each phase they and `outside` add up to its change.
+        findings: What differs, each once: operations, and an op where none of its roles does by itself. What certainly
+            changes most of its phase's time comes first (`least_share`).
+        operations: By phase, op and role: first what differs, in the same order, then the rest by `share`. Of each
+            phase they and `outside` add up to its change.
         ops: By phase and op, in the same order.
         roles: By phase and role, in the same order.
     """
@@ -213,6 +217,7 @@ class Diff:
     can_tell: bool
     notes: list[str]
     phases: list[PhaseChange]
+    findings: list[NodeChange]
     operations: list[NodeChange]
     ops: list[NodeChange]
     roles: list[NodeChange]
@@ -235,11 +240,25 @@ def compare(a: Sequence[str], b: Sequence[str]) -> Diff:
     by_file = min(len(a), len(b)) > 1
     with ThreadPoolExecutor(2) as pool:
         profiles = list(pool.map(lambda path: profile(path, executions=not by_file), [*a, *b]))
-    sides = profiles[: len(a)], profiles[len(a) :]
-    for side in sides:
+    return compare_profiles(profiles[: len(a)], profiles[len(a) :])
+
+
+def compare_profiles(a: list[Profile], b: list[Profile]) -> Diff:
+    """Compares two sets of recordings that are added up already; if one is a single one, its executions were kept.
+
+    Raises:
+        UserError: There is nothing to compare.
+    """
+    for side in (a, b):
         if not any(item.phases for item in side):
-            raise UserError(f"{side[0].path}: no graph was computed while it was recorded", "There is nothing to compare.")
-    return _Comparison(*sides, by_file=by_file).diff()
+            raise UserError(f"{side[0].path}: no graph was computed while it was recorded", "It cannot be compared.")
+    comparison = _Comparison(a, b)
+    if not any(phase in item.phases for item in a for phase in {phase for other in b for phase in other.phases}):
+        raise UserError(
+            f"{a[0].path} and {b[0].path} have no phase in common",
+            f"In one there is {_listed(a[0].phases)}, in the other {_listed(b[0].phases)}.",
+        )
+    return comparison.diff()
 
 
 @dataclass(slots=True)
@@ -249,11 +268,13 @@ class _Row:
     Attributes:
         name: Phase, op, role, layer and shape; None: of all.
         keys: Indices of the keys.
+        strata: The same, those together whose executions are compared with each other.
         shapes_differ: Whether some are of shapes that only one set has.
     """
 
     name: _Name
     keys: list[int]
+    strata: list[tuple[int, ...]]
     shapes_differ: bool
 
     @property
@@ -266,17 +287,26 @@ class _Tested:
     """How the second set differs from the first: ratio, its interval, and p-values."""
 
     ratio: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p: float
     p_corrected: float
+
+    @classmethod
+    def with_error(cls, ratio: float, relative_error: float, p: float) -> _Tested:
+        """A ratio whose logarithm is distributed normally about its true value."""
+        half_width = Z_95 * relative_error
+        if not half_width < _MOST_LOG:
+            return cls(ratio, None, None, p, p)
+        return cls(ratio, ratio * math.exp(-half_width), ratio * math.exp(half_width), p, p)
 
 
 class _Comparison:
     """Two sets of profiles, as arrays over files (first set first) and keys."""
 
-    def __init__(self, a: list[Profile], b: list[Profile], *, by_file: bool) -> None:
-        self.sides, self.by_file = (a, b), by_file
+    def __init__(self, a: list[Profile], b: list[Profile]) -> None:
+        self.sides = (a, b)
+        self.by_file = min(len(a), len(b)) > 1
         self.profiles = [*a, *b]
         self.of_a = np.arange(len(self.profiles)) < len(a)
         self.keys = sorted({key for item in self.profiles for key in item.times})
@@ -290,9 +320,12 @@ class _Comparison:
                     self.typical_s[row, column] = times.count * times.median_s
         self.phases = [phase for phase in PHASES if any(phase in item.phases for item in self.profiles)]
         self.per = {phase: self._per(phase) for phase in self.phases}
+        self.rank_sums: dict[tuple[int, ...], RankSum | None] = {}
         # Of each file, [files], by phase: tokens or graphs, NaN where it has none of the phase; and the time of one.
         self.amounts = {phase: self._of_files(phase, _AMOUNTS[self.per[phase]]) for phase in self.phases}
-        self.phase_s = {phase: self._of_files(phase, lambda p: p.seconds) / self.amounts[phase] for phase in self.phases}
+        self.phase_s = {
+            phase: self._of_files(phase, lambda p: p.seconds) / self.amounts[phase] for phase in self.phases
+        }
 
     def diff(self) -> Diff:
         rows = self._detail_rows()
@@ -300,6 +333,7 @@ class _Comparison:
         changes = self._changes([row for family in families for row in family], relevant=self._is_relevant)
         ends = np.cumsum([len(family) for family in families]).tolist()
         operations, ops, roles = (changes[end - len(f) : end] for f, end in zip(families, ends, strict=True))
+        operations = _in_order([self._with_details(change, rows) for change in operations])
         n, m = map(len, self.sides)
         return Diff(
             a=_side(self.sides[0]),
@@ -308,7 +342,8 @@ class _Comparison:
             can_tell=not self.by_file or least_p(n, m) <= _LEVEL,
             notes=self._notes(),
             phases=self._phase_changes(),
-            operations=_in_order([self._with_details(change, rows) for change in operations]),
+            findings=_findings(operations, ops),
+            operations=operations,
             ops=_in_order(ops),
             roles=_in_order(roles),
         )
@@ -327,20 +362,19 @@ class _Comparison:
         return np.array([value(item.phases[phase]) if phase in item.phases else math.nan for item in self.profiles])
 
     def _detail_rows(self) -> list[_Row]:
-        """The finest that can be compared: by shape where both sets have the same shapes, else with all shapes as one."""
+        """The finest that can be compared: by shape where both sets have the same ones, else with all shapes as one."""
         by_place: dict[tuple[str, str, str, int], list[int]] = {}
         for index, key in enumerate(self.keys):
             by_place.setdefault(key[:4], []).append(index)
-        in_a = self.counts[self.of_a].any(axis=0)
-        in_b = self.counts[~self.of_a].any(axis=0)
+        in_a, in_b = (np.any(self.counts[mine] > 0, axis=0) for mine in (self.of_a, ~self.of_a))
         rows = []
         for place, keys in by_place.items():
-            if bool((in_a[keys] & in_b[keys]).all()):
-                rows += [_Row((*place, self.keys[index].shape), [index], False) for index in keys]
+            if np.all(in_a[keys] & in_b[keys]):
+                rows += [_Row((*place, self.keys[index].shape), [index], [(index,)], False) for index in keys]
             else:
                 differ = bool(in_a[keys].any() and in_b[keys].any())
                 only = self.keys[keys[0]].shape if len(keys) == 1 else None
-                rows.append(_Row((*place, only), keys, differ))
+                rows.append(_Row((*place, only), keys, [tuple(keys)], differ))
         return rows
 
     # --- nodes ---
@@ -373,10 +407,8 @@ class _Comparison:
         a_executions, b_executions = self._means(counts / amounts)
         typical_s = self.typical_s[:, row.keys].sum(axis=1)
         medians = [
-            float(np.median((typical_s[mine & (counts > 0)] / counts[mine & (counts > 0)])))
-            if (mine & (counts > 0)).any()
-            else 0.0
-            for mine in (self.of_a, ~self.of_a)
+            float(np.median(typical_s[chosen] / counts[chosen])) if chosen.any() else 0.0
+            for chosen in (self.of_a & (counts > 0), ~self.of_a & (counts > 0))
         ]
         whole_s = self._whole_s(row.phase)
         return NodeChange(
@@ -390,6 +422,7 @@ class _Comparison:
             b_s=b_s,
             change_s=b_s - a_s,
             share=(b_s - a_s) / whole_s,
+            least_share=(b_s + a_s if verdict in (NEW, GONE) else a_s * _least_change(verdict, result)) / whole_s,
             ratio=result.ratio if result else None,
             ratio_low=result.low if result else None,
             ratio_high=result.high if result else None,
@@ -421,8 +454,8 @@ class _Comparison:
         ratios = np.median(b, axis=0) / np.median(a, axis=0)
         corrected = max_t(a, b)
         return [
-            _Tested(*map(float, (ratios[i], low[i], high[i])), rank_sum(a[:, i], b[:, i]).p, float(corrected[i]))
-            for i in range(len(rows))
+            _Tested(float(ratio), float(low[i]), float(high[i]), rank_sum(a[:, i], b[:, i]).p, float(corrected[i]))
+            for i, ratio in enumerate(ratios)
         ]
 
     def _test_executions(self, rows: list[_Row], typical_s: list[Floats]) -> list[_Tested]:
@@ -430,27 +463,21 @@ class _Comparison:
         for row, typical in zip(rows, typical_s, strict=True):
             a, b = (float(np.clip(value, _LEAST, _MOST)) for value in self._means(typical))
             errors = [self._relative_error(row, side) for side in self.sides]
-            half_width = min(Z_95 * math.hypot(*errors), _MOST_LOG)
-            strata = [rank_sum(*pair) for pair in self._kept(row) if all(map(len, pair))]
-            p = combined_p(strata) if strata else 1.0
-            found.append(_Tested(b / a, b / a * math.exp(-half_width), b / a * math.exp(half_width), p, 1.0))
-        corrected = holm([test.p for test in found])
-        return [dataclasses.replace(test, p_corrected=p) for test, p in zip(found, corrected, strict=True)]
+            strata = [rank for stratum in row.strata if (rank := self._rank_sum(row.phase, stratum))]
+            found.append(_Tested.with_error(b / a, math.hypot(*errors), combined_p(strata) if strata else 1.0))
+        return _corrected(found)
 
-    def _kept(self, row: _Row) -> Iterable[tuple[Floats, Floats]]:
-        """Executions of each layer and shape of a row, in time for each token; with all shapes as one if they differ."""
-        strata: dict[tuple[Any, ...], list[Key]] = {}
-        for index in row.keys:
-            key = self.keys[index]
-            strata.setdefault(key[:4] if row.shapes_differ else key, []).append(key)
-        amounts = self.amounts[row.phase]
-        for keys in strata.values():
+    def _rank_sum(self, phase: str, stratum: tuple[int, ...]) -> RankSum | None:
+        """Of the executions of some keys, in time for each token; None: one set has none."""
+        if stratum not in self.rank_sums:
             sides = []
             for side, mine in zip(self.sides, (self.of_a, ~self.of_a), strict=True):
+                keys = [self.keys[index] for index in stratum]
                 times = [item.times[key] for item in side for key in keys if key in item.times]
                 kept = np.concatenate([np.empty(0), *(own.kept_s for own in times)])
-                sides.append(kept * (sum(own.count for own in times) / float(np.nansum(amounts[mine]))))
-            yield sides[0], sides[1]
+                sides.append(kept * (sum(own.count for own in times) / float(np.nansum(self.amounts[phase][mine]))))
+            self.rank_sums[stratum] = rank_sum(*sides) if all(map(len, sides)) else None
+        return self.rank_sums[stratum]
 
     def _relative_error(self, row: _Row, side: list[Profile]) -> float:
         times = [item.times[self.keys[index]] for item in side for index in row.keys if self.keys[index] in item.times]
@@ -467,7 +494,7 @@ class _Comparison:
 
     def _phase_change(self, phase: str, result: _Tested | None) -> PhaseChange:
         per_s = self.phase_s[phase]
-        has = [bool((~np.isnan(per_s[mine])).any()) for mine in (self.of_a, ~self.of_a)]
+        has = [not bool(np.isnan(per_s[mine]).all()) for mine in (self.of_a, ~self.of_a)]
         a_s, b_s = (value if here else None for value, here in zip(self._means(per_s), has, strict=True))
         verdict = SAME
         if a_s is None or b_s is None:
@@ -524,12 +551,9 @@ class _Comparison:
             (a_seconds, a_tokens), (b_seconds, b_tokens) = steps
             for tokens in np.intersect1d(a_tokens, b_tokens).tolist():
                 strata.append(rank_sum(a_seconds[a_tokens == tokens], b_seconds[b_tokens == tokens]))
-            p = combined_p(strata) if strata else 1.0
             a_s, b_s = self._means(self.phase_s[phase])
-            factor = math.exp(min(Z_95 * math.hypot(*errors), _MOST_LOG))
-            found.append(_Tested(b_s / a_s, b_s / a_s / factor, b_s / a_s * factor, p, 1.0))
-        corrected = holm([test.p for test in found])
-        return [dataclasses.replace(test, p_corrected=p) for test, p in zip(found, corrected, strict=True)]
+            found.append(_Tested.with_error(b_s / a_s, math.hypot(*errors), combined_p(strata) if strata else 1.0))
+        return _corrected(found)
 
     def _steps(self, phase: str, side: list[Profile]) -> tuple[Floats, npt.NDArray[np.int64]]:
         """The time of each run of a phase for each token, or graph; and its tokens: both [n]."""
@@ -565,9 +589,17 @@ class _Comparison:
         threads = [sorted({item.threads for item in side}) for side in self.sides]
         if threads[0] != threads[1]:
             notes.append("the numbers of threads differ: {} and {}".format(*(_listed(own) for own in threads)))
+        commands = [{command for item in side for command in item.commands} for side in self.sides]
+        if commands[0] != commands[1]:
+            notes.append("the command lines differ (--json has them)")
         for item in self.profiles:
             notes += [f"{item.path}: {text}" for text in item.missing]
         return notes
+
+
+def _corrected(tests: list[_Tested]) -> list[_Tested]:
+    corrected = holm([test.p for test in tests])
+    return [dataclasses.replace(test, p_corrected=p) for test, p in zip(tests, corrected, strict=True)]
 
 
 def _rolled_up(rows: list[_Row], *fields: str) -> list[_Row]:
@@ -576,14 +608,28 @@ def _rolled_up(rows: list[_Row], *fields: str) -> list[_Row]:
     for row in rows:
         phase, op, role, _, _ = row.name
         name = (phase, op if "op" in fields else None, role if "role" in fields else None, None, None)
-        own = together.setdefault(name, _Row(name, [], False))
+        own = together.setdefault(name, _Row(name, [], [], False))
         own.keys.extend(row.keys)
+        own.strata.extend(row.strata)
         own.shapes_differ |= row.shapes_differ
     return list(together.values())
 
 
 def _in_order(changes: list[NodeChange]) -> list[NodeChange]:
-    return sorted(changes, key=lambda change: (change.verdict == SAME, -abs(change.share)))
+    return sorted(changes, key=lambda change: (change.verdict == SAME, -change.least_share, -abs(change.share)))
+
+
+def _least_change(verdict: str, result: _Tested | None) -> float:
+    """By what share of itself a time changes at least, by its interval; 0: perhaps by nothing."""
+    if result is None or result.low is None or result.high is None:
+        return 0.0
+    return max(result.low - 1 if verdict == SLOWER else 1 - result.high, 0.0)
+
+
+def _findings(operations: list[NodeChange], ops: list[NodeChange]) -> list[NodeChange]:
+    found = [change for change in operations if change.verdict != SAME]
+    named = {(change.phase, change.op) for change in found}
+    return _in_order(found + [op for op in ops if op.verdict in (SLOWER, FASTER) and (op.phase, op.op) not in named])
 
 
 def _side(profiles: list[Profile]) -> Side:
@@ -595,5 +641,5 @@ def _side(profiles: list[Profile]) -> Side:
     )
 
 
-def _listed(numbers: Iterable[int]) -> str:
-    return ", ".join(map(str, numbers))
+def _listed(items: Iterable[object]) -> str:
+    return ", ".join(map(str, items))

@@ -22,7 +22,7 @@ BETWEEN = "between graphs"
 OUTSIDE = (IN_SPLITS, COPIES, IN_GRAPHS, BETWEEN)
 
 # Of each key so many executions are kept at most, evenly spread over all.
-_KEPT = 20_000
+_KEPT = 5_000
 
 # Damaged clocks may say anything; what is kept can be added up, divided and written as JSON.
 _LEAST_S, _MOST_S = 1e-12, 1e12
@@ -46,7 +46,7 @@ class Times:
         count: Executions.
         seconds: All together.
         median_s: Of one.
-        standard_error_s: Of the median, if executions were independent.
+        standard_error_s: Of the median, if executions were independent; inf: there are too few to tell.
         kept_s: Some of them, evenly spread, float32 array [n]; empty unless they were asked for.
     """
 
@@ -65,8 +65,8 @@ class PhaseProfile:
         runs: Graphs computed.
         tokens: That went through the model; 0 where it is none of language.
         seconds: Its time (`analysis.throughput`).
-        outside_s: The time that is in no node, by the parts of OUTSIDE; with the nodes it adds up to `seconds`. A part is
-            negative where what it is made of overlaps, as with two graphs computed at once.
+        outside_s: The time that is in no node, by the parts of OUTSIDE; with the nodes it adds up to `seconds`. A part
+            is negative where what it is made of overlaps, as with two graphs computed at once.
         steps_s: The time of each run until the next, for each of its tokens (or for the run, where the phase has none).
         step_tokens: Tokens of those runs, [n] like `steps_s`.
     """
@@ -147,19 +147,18 @@ def _times(trace: Trace, executions: bool) -> tuple[dict[Key, Times], dict[str, 
     nodes_s: dict[str, float] = {}
     for group in group_by([nodes.phase, nodes.op, nodes.role, nodes.layer, nodes.shape]):
         walls_s = nodes.walls_s(group.rows)
-        np.nan_to_num(walls_s, copy=False, posinf=_MOST_S)
-        kept_s = walls_s[:: -(-len(walls_s) // _KEPT)].copy() if executions else walls_s[:0]
+        kept_s = np.nan_to_num(walls_s[:: -(-len(walls_s) // _KEPT)]) if executions else walls_s[:0]
         middle = median_interval(walls_s)
         seconds = _bounded(float(nodes.wall_s[group.rows].sum()))
         key = Key(*group.key)
         count = int(nodes.count[group.rows].sum())
-        times[key] = Times(count, seconds, _bounded(middle.median), min(middle.standard_error, _MOST_S), kept_s)
+        times[key] = Times(count, seconds, _bounded(middle.median), middle.standard_error, kept_s)
         nodes_s[key.phase] = nodes_s.get(key.phase, 0.0) + seconds
     return times, nodes_s
 
 
 def _bounded(seconds: float) -> float:
-    return min(max(seconds, _LEAST_S), _MOST_S)
+    return min(max(_LEAST_S, seconds), _MOST_S)  # in this order NaN becomes the least
 
 
 def _phases(trace: Trace, nodes_s: dict[str, float]) -> dict[str, PhaseProfile]:
