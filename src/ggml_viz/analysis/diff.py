@@ -1,7 +1,8 @@
 """What changed between two sets of recordings, and which of it is more than chance.
 
-What is compared is the time that each token takes (where a phase has no tokens: each graph), because that adds up: the
-change of a phase is the sum of the changes of its nodes and of the time outside nodes.
+What is compared is the time that each token takes, because that adds up: the change of a phase is the sum of the
+changes of its nodes and of the time outside nodes. Where a phase has no tokens it is the time of each graph, without
+what passes between two of them: nobody knows whether that is work or waiting for something to do.
 
 The procedure:
 
@@ -30,7 +31,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ggml_viz.analysis.profile import OUTSIDE, PhaseProfile, Profile, profile
+from ggml_viz.analysis.profile import OUTSIDE, OUTSIDE_IN_GRAPHS, PhaseProfile, Profile, profile
 from ggml_viz.analysis.statistics import Z_95, RankSum, bootstrap_ratios, combined_p, holm, least_p, max_t, rank_sum
 from ggml_viz.errors import UserError
 from ggml_viz.model.phases import PHASES
@@ -56,7 +57,10 @@ _LEAST, _MOST, _MOST_LOG = 1e-15, 1e15, 100.0
 Floats: TypeAlias = "npt.NDArray[np.float64]"
 _Name: TypeAlias = "tuple[str, str | None, str | None, int | None, str | None]"
 
+# What the time of a phase is divided by, and which time.
 _AMOUNTS: dict[str, Callable[[PhaseProfile], float]] = {TOKEN: lambda p: p.tokens, GRAPH: lambda p: p.runs}
+_SECONDS: dict[str, Callable[[PhaseProfile], float]] = {TOKEN: lambda p: p.seconds, GRAPH: lambda p: p.graph_s}
+_OUTSIDE = {TOKEN: OUTSIDE, GRAPH: OUTSIDE_IN_GRAPHS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +328,7 @@ class _Comparison:
         # Of each file, [files], by phase: tokens or graphs, NaN where it has none of the phase; and the time of one.
         self.amounts = {phase: self._of_files(phase, _AMOUNTS[self.per[phase]]) for phase in self.phases}
         self.phase_s = {
-            phase: self._of_files(phase, lambda p: p.seconds) / self.amounts[phase] for phase in self.phases
+            phase: self._of_files(phase, _SECONDS[self.per[phase]]) / self.amounts[phase] for phase in self.phases
         }
 
     def diff(self) -> Diff:
@@ -502,7 +506,7 @@ class _Comparison:
         elif result and result.p_corrected <= _LEVEL and abs(b_s / a_s - 1) >= RELEVANT:
             verdict = SLOWER if b_s > a_s else FASTER
         outside = []
-        for part in OUTSIDE:
+        for part in _OUTSIDE[self.per[phase]]:
             before_s, after_s = self._means(
                 self._of_files(phase, lambda p, part=part: p.outside_s[part]) / self.amounts[phase]  # type: ignore[misc]
             )
@@ -557,13 +561,15 @@ class _Comparison:
 
     def _steps(self, phase: str, side: list[Profile]) -> tuple[Floats, npt.NDArray[np.int64]]:
         """The time of each run of a phase for each token, or graph; and its tokens: both [n]."""
+        by_token = self.per[phase] == TOKEN
         profiles = [item.phases[phase] for item in side if phase in item.phases]
-        seconds = np.concatenate([own.steps_s for own in profiles])
+        seconds = np.concatenate([own.steps_s if by_token else own.graphs_s for own in profiles])
         tokens = np.concatenate([own.step_tokens for own in profiles])
-        if self.per[phase] == GRAPH:
-            seconds = seconds * np.maximum(tokens, 1)
+        if by_token:
+            seconds, tokens = seconds[tokens > 0], tokens[tokens > 0]
+            seconds = seconds / tokens
         step = max(-(-len(seconds) // _MOST_STEPS), 1)
-        return seconds[::step], tokens[::step]
+        return np.clip(seconds[::step], _LEAST, _MOST), tokens[::step]
 
     # --- both ---
 

@@ -16,10 +16,13 @@ from ggml_viz.model.phases import PHASES
 from ggml_viz.model.trace import Process, Trace, shifted
 
 IN_SPLITS = "in splits, outside nodes"
-COPIES = "copies"
 IN_GRAPHS = "in graphs, outside splits"
+COPIES_IN_GRAPHS = "copies in graphs"
+COPIES_BETWEEN = "copies between graphs"
 BETWEEN = "between graphs"
-OUTSIDE = (IN_SPLITS, COPIES, IN_GRAPHS, BETWEEN)
+# What a graph's own time is made of, besides nodes; and the time until the next.
+OUTSIDE_IN_GRAPHS = (IN_SPLITS, IN_GRAPHS, COPIES_IN_GRAPHS)
+OUTSIDE = (*OUTSIDE_IN_GRAPHS, COPIES_BETWEEN, BETWEEN)
 
 # Of each key so many executions are kept at most, evenly spread over all.
 _KEPT = 5_000
@@ -67,8 +70,9 @@ class PhaseProfile:
         seconds: Its time (`analysis.throughput`).
         outside_s: The time that is in no node, by the parts of OUTSIDE; with the nodes it adds up to `seconds`. A part
             is negative where what it is made of overlaps, as with two graphs computed at once.
-        steps_s: The time of each run until the next, for each of its tokens (or for the run, where the phase has none).
-        step_tokens: Tokens of those runs, [n] like `steps_s`.
+        steps_s: The time of each run until the next of its streak, float64 array [runs].
+        graphs_s: The time of each run alone, float64 array [runs].
+        step_tokens: Tokens of each run, int64 array [runs].
     """
 
     runs: int
@@ -76,7 +80,13 @@ class PhaseProfile:
     seconds: float
     outside_s: dict[str, float]
     steps_s: npt.NDArray[np.float64]
+    graphs_s: npt.NDArray[np.float64]
     step_tokens: npt.NDArray[np.int64]
+
+    @property
+    def graph_s(self) -> float:
+        """The time of its runs alone."""
+        return _bounded(float(self.graphs_s.sum()))
 
 
 @dataclass(slots=True)
@@ -165,48 +175,43 @@ def _phases(trace: Trace, nodes_s: dict[str, float]) -> dict[str, PhaseProfile]:
     phases: dict[str, PhaseProfile] = {}
     for process in trace.watched:
         for name, steps in phase_steps(process).items():
-            added = phases.setdefault(
-                name, PhaseProfile(0, 0, 0.0, dict.fromkeys(OUTSIDE, 0.0), np.empty(0), np.empty(0, np.int64))
+            none = PhaseProfile(0, 0, 0.0, dict.fromkeys(OUTSIDE, 0.0), np.empty(0), np.empty(0), np.empty(0, np.int64))
+            added = phases.setdefault(name, none)
+            steps_s, graphs_s = (
+                np.nan_to_num(np.clip(seconds, -_MOST_S, _MOST_S)) for seconds in (steps.seconds, steps.graph_s)
             )
-            seconds = np.nan_to_num(np.clip(steps.seconds, -_MOST_S, _MOST_S))
-            added.runs += len(seconds)
+            added.runs += len(steps_s)
             added.tokens += int(steps.tokens.sum())
-            added.seconds += float(seconds.sum())
-            added.steps_s = np.concatenate([added.steps_s, seconds])
+            added.seconds += float(steps_s.sum())
+            added.steps_s = np.concatenate([added.steps_s, steps_s])
+            added.graphs_s = np.concatenate([added.graphs_s, graphs_s])
             added.step_tokens = np.concatenate([added.step_tokens, steps.tokens])
-            _add_outside(added.outside_s, process, name, steps, float(seconds.sum()))
+            _add_outside(added.outside_s, process, name, steps)
     for name, phase in phases.items():
+        phase.seconds = _bounded(phase.seconds)
+        phase.outside_s[BETWEEN] += phase.seconds - phase.graph_s
+        phase.outside_s[IN_GRAPHS] += phase.graph_s
         # Nodes are computed in splits, if these were seen.
         phase.outside_s[IN_SPLITS if phase.outside_s[IN_SPLITS] else IN_GRAPHS] -= nodes_s.get(name, 0.0)
-        phase.seconds = _bounded(phase.seconds)
-        useful = phase.step_tokens > 0 if phase.tokens else np.ones(len(phase.steps_s), bool)
-        phase.steps_s = np.clip(phase.steps_s[useful], _LEAST_S, _MOST_S)
-        phase.step_tokens = phase.step_tokens[useful]
-        if phase.tokens:
-            phase.steps_s /= phase.step_tokens
     return phases
 
 
-def _add_outside(outside_s: dict[str, float], process: Process, name: str, steps: PhaseSteps, whole_s: float) -> None:
-    """Adds what one phase of a process took outside its nodes; of the splits all that they took."""
+def _add_outside(outside_s: dict[str, float], process: Process, name: str, steps: PhaseSteps) -> None:
+    """Adds what one phase of a process took in splits and copies, and takes it off what they are a part of."""
     runs, splits, copies = process.runs, process.splits, process.copies
-    numbers = runs.number[runs.phase == PHASES.index(name)]
-    mine = np.isin(splits["run"], numbers)
+    mine = np.isin(splits["run"], runs.number[runs.phase == PHASES.index(name)])
     split_s = float(process.clock.seconds(shifted(splits, "duration"))[mine].sum())
-    graph_s = float(steps.graph_s.sum())
     # A copy belongs to the step in which it began, if to any.
     begin_s = process.clock.monotonic_ns(copies["start"]) * 1e-9
     copy_s = process.clock.seconds(shifted(copies, "duration"))
     at = np.searchsorted(steps.begin_s, begin_s, side="right") - 1
     since_s = begin_s - steps.begin_s[at]
-    within = (at >= 0) & (since_s < steps.seconds[at])
-    in_graph = within & (since_s < steps.graph_s[at])
-    in_graph_s, between_s = float(copy_s[in_graph].sum()), float(copy_s[within & ~in_graph].sum())
-    parts = {
-        IN_SPLITS: split_s,
-        COPIES: in_graph_s + between_s,
-        IN_GRAPHS: graph_s - split_s - in_graph_s,
-        BETWEEN: whole_s - graph_s - between_s,
-    }
-    for part, seconds in parts.items():
-        outside_s[part] += min(max(seconds, -_MOST_S), _MOST_S)
+    in_step = (at >= 0) & (since_s < steps.seconds[at])
+    in_graph = in_step & (since_s < steps.graph_s[at])
+    for part, whole, seconds in (
+        (IN_SPLITS, IN_GRAPHS, split_s),
+        (COPIES_IN_GRAPHS, IN_GRAPHS, float(copy_s[in_graph].sum())),
+        (COPIES_BETWEEN, BETWEEN, float(copy_s[in_step & ~in_graph].sum())),
+    ):
+        outside_s[part] += min(seconds, _MOST_S)
+        outside_s[whole] -= min(seconds, _MOST_S)

@@ -180,7 +180,7 @@ class MeasuredNodes:
         graph = places.graph[times.place]
         order = np.argsort(graph, kind="stable")
         numbers, starts = np.unique(graph[order], return_index=True)
-        for number, rows in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
+        for number, rows in zip(numbers.tolist(), np.split(order, starts[1:]), strict=False):
             if number in self._processes[process].graphs:
                 known_rows = rows[times.place[rows] > 0]
                 out[known_rows] = column(number)[places.node[times.place[known_rows]]]
@@ -198,7 +198,7 @@ def _dimensions(graph: Any) -> npt.NDArray[np.int64]:
 
 
 def _shape_text(dimensions: list[list[int]]) -> str:
-    own, *sources = ("x".join(map(str, _without_ones(ne))) for ne in dimensions if any(ne))
+    own, *sources = ["x".join(map(str, _without_ones(ne))) for ne in dimensions if any(ne)] or [""]
     return f"{own} < {', '.join(sources)}" if sources else own
 
 
