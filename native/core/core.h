@@ -142,6 +142,7 @@ struct gv_recorder_options {
     uint64_t max_bytes; /* of the file, which then keeps the newest records (trace/circular.c); 0: no limit */
     uint32_t late;      /* what is found has been there for a while: record from now on (trace/drain.h) */
     uint32_t reserved;
+    const char *machine; /* for the MACH chunk; NULL: there is none */
 };
 
 /* Creates the trace at `path` (truncating it) for the segments in `folder` whose names are `token`, or start with
@@ -197,6 +198,13 @@ GV_EXPORT int gv_segments_sweep(const char *folder);
 
 /* The folder of segments for this user, made if missing (0700). Returns its length, or a negative errno. */
 GV_EXPORT int gv_segments_folder(char *out, size_t capacity);
+
+/* Measures what the machine does at most with so many threads, the best of some rounds that take `round_ns` each:
+ * out[0] and out[1] bytes a second of a triad and of reading, over arrays that take `memory_bytes` together; out[2] and
+ * out[3] operations a second on floats and on 8-bit integers (0: the CPU has no instruction for products of these).
+ * Returns 0 or a negative errno. */
+GV_EXPORT int gv_measure_peaks(uint32_t threads, uint64_t memory_bytes, uint32_t rounds, uint64_t round_ns,
+                               double out[4]);
 
 /* This machine's clock now: out[0] ticks, out[1] monotonic ns, out[2] wall ns. Returns enum gv_clock_kind. */
 GV_EXPORT int gv_clock_now(uint64_t out[3]);

@@ -228,6 +228,9 @@ struct gv_recorder *gv_recorder_open(const char *folder, const char *token, cons
         free(recorder);
         return NULL;
     }
+    if (options->machine) {
+        gv_writer_chunk(&recorder->writer, GV_CHUNK_MACH, 0, options->machine, strlen(options->machine));
+    }
     recorder->late = options->late;
     recorder->pace_ns = PACE_MIN_NS;
     return recorder;

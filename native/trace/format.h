@@ -10,6 +10,7 @@
 
 #define GV_FOURCC(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 #define GV_CHUNK_GRUP GV_FOURCC('G', 'R', 'U', 'P')
+#define GV_CHUNK_MACH GV_FOURCC('M', 'A', 'C', 'H')
 #define GV_CHUNK_DEFS GV_FOURCC('D', 'E', 'F', 'S')
 #define GV_CHUNK_RECS GV_FOURCC('R', 'E', 'C', 'S')
 #define GV_CHUNK_CLOK GV_FOURCC('C', 'L', 'O', 'K')

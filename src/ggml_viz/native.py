@@ -187,7 +187,10 @@ class _SpanColumns(ctypes.Structure):
 
 
 class _RecorderOptions(ctypes.Structure):
-    _fields_ = [("max_bytes", ctypes.c_uint64), ("late", ctypes.c_uint32), ("reserved", ctypes.c_uint32)]
+    _fields_ = [
+        *(("max_bytes", ctypes.c_uint64), ("late", ctypes.c_uint32), ("reserved", ctypes.c_uint32)),
+        ("machine", ctypes.c_char_p),
+    ]
 
 
 @dataclass(frozen=True)
@@ -316,6 +319,7 @@ def _core() -> ctypes.CDLL:
         "gv_segment_control": (i32, [ctypes.c_char_p, ctypes.c_uint32, ctypes.c_uint32, pointer]),
         "gv_segments_sweep": (i32, [ctypes.c_char_p]),
         "gv_segments_folder": (i32, [ctypes.c_char_p, size]),
+        "gv_measure_peaks": (i32, [ctypes.c_uint32, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint64, pointer]),
         "gv_clock_now": (i32, [pointer]),
     }
     for name, (result, arguments) in signatures.items():
@@ -529,14 +533,23 @@ class Recorder:
         path: The trace, created or truncated.
         max_bytes: The largest that the trace may get; it then keeps the newest records. None: no limit.
         late: What is found has been there for a while: records from now on, and wakes agents that idle.
+        machine: What the trace is to say of the machine, as JSON.
 
     Raises:
         OSError: The trace cannot be created.
     """
 
-    def __init__(self, folder: Path, token: str, path: Path, max_bytes: int | None = None, late: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        token: str,
+        path: Path,
+        max_bytes: int | None = None,
+        late: bool = False,
+        machine: str | None = None,
+    ) -> None:
         error = ctypes.c_int(0)
-        options = _RecorderOptions(max_bytes or 0, late)
+        options = _RecorderOptions(max_bytes or 0, late, 0, machine.encode() if machine else None)
         self._handle: int | None = _core().gv_recorder_open(
             os.fsencode(folder), token.encode(), os.fsencode(path), ctypes.byref(options), ctypes.byref(error)
         )
@@ -647,6 +660,31 @@ def segment_control(path: Path, clear: int, set_: int) -> tuple[int, int]:
 def segments_sweep(folder: Path) -> int:
     """Removes segments that neither a process nor a recorder holds; returns how many."""
     return int(_core().gv_segments_sweep(os.fsencode(folder)))
+
+
+def measure_peaks(
+    threads: int, memory_bytes: int, rounds: int = 3, round_s: float = 0.05
+) -> tuple[float, float, float, float]:
+    """Measures what this machine does at most with so many threads.
+
+    Args:
+        threads: How many do the same at once.
+        memory_bytes: What the arrays take together that bandwidth is measured on.
+        rounds: Of how many the best counts.
+        round_s: How long each takes.
+
+    Returns:
+        Bytes a second of a triad and of reading; operations a second on floats and on 8-bit integers.
+
+    Raises:
+        OSError: There is no memory for it, or no such number of threads.
+    """
+    out = np.zeros(4, np.float64)
+    error = int(_core().gv_measure_peaks(threads, memory_bytes, rounds, int(round_s * 1e9), out.ctypes.data))
+    if error < 0:
+        raise OSError(-error, os.strerror(-error))
+    triad, read, floats, integers = out.tolist()
+    return triad, read, floats, integers
 
 
 def clock_now() -> tuple[int, int, int, int]:

@@ -231,14 +231,14 @@ class Tensor:
 
 
 def encode_graph(number: int, runtime: int, nodes: int, tensors: list[Tensor]) -> bytes:
-    out = varint(number) + varint(runtime) + varint(nodes) + varint(len(tensors))
+    out = bytearray(varint(number) + varint(runtime) + varint(nodes) + varint(len(tensors)))
     for tensor in tensors:
         out += string(tensor.name) + varint(tensor.op) + varint(tensor.type) + varint(tensor.flags)
         out += b"".join(varint(value) for value in (*tensor.ne, *tensor.nb)) + varint(tensor.bytes)
         out += varint(len(tensor.sources))
         out += b"".join(varint(0 if source is None else source + 1) for source in tensor.sources)
         out += varint(0) if tensor.view is None else varint(tensor.view + 1) + varint(tensor.view_offset)
-    return out
+    return bytes(out)
 
 
 def encode_placement(number: int, graph: int, places: list[tuple[int, int]]) -> bytes:

@@ -300,6 +300,7 @@ SCHEMA_1 = {
     },
     "overhead": {"ns_per_record": float, "share": float},
     "graphs": {"runs": int, "definitions": int, "nodes": int},
+    "graph_time": {"seconds": float, "p50_us": float, "p99_us": float},
     "phases": [{"phase": str, "runs": int, "tokens": int, "seconds": float, "tokens_per_second": float}],
     "ops": [
         {

@@ -216,7 +216,7 @@ def test_unreadable_files_are_one_message(tmp_path: Path) -> None:
     cases = {
         "empty": (b"", "not a ggml-viz trace"),
         "text": (b"#!/bin/sh\necho this is not a trace\n", "not a ggml-viz trace"),
-        "old": (header.pack(b"GGMLVIZ1", 1, 0), "version 1"),
+        "old": (header.pack(b"GGMLVIZ1", 2, 0), "is a version 2 trace"),
         "new": (header.pack(b"GGMLVIZ2", 3, 0), "version 3"),
     }
     for name, (data, message) in cases.items():

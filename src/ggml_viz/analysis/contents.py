@@ -6,7 +6,6 @@ import datetime
 import shlex
 from dataclasses import dataclass
 
-from ggml_viz.trace.chunks import VERSION
 from ggml_viz.trace.definitions import CLOCK_NAMES, DETAIL_NAMES, NOTE_NAMES
 from ggml_viz.trace.reader import END_CUT, END_NAMES, Counters, ProcessTrace, TraceFile
 
@@ -47,11 +46,11 @@ class ProcessContents:
     """What the file holds of one process.
 
     Attributes:
-        pid: Process id.
+        pid: Process id; 0 if unknown.
         parent_pid: Of the process that made it.
         command: Its command line.
         executable: Its program.
-        started: When the agent saw it first, ISO 8601 in UTC.
+        started: When the agent saw it first, ISO 8601 in UTC; empty if unknown.
         end: `ended`, `detached`, `abnormal` or `cut`.
         ggml: Version and path of each copy of ggml in it.
         agent_version: Version of the agent.
@@ -105,11 +104,11 @@ class Contents:
         path: The file.
         format: Its version.
         file_bytes: Its size.
-        readable_bytes: Up to the end of the last whole chunk.
+        readable_bytes: Up to the end of the last whole chunk, or event in a file of version 1.
         checked_bytes: How much of that was compared with its checksum.
         damage: What is wrong behind that; None if nothing is there.
         records: In whole chunks.
-        chunks: By kind.
+        chunks: By kind; in a file of version 1, which has none, its events.
         processes: In the order of their appearance.
     """
 
@@ -129,7 +128,7 @@ def describe(file: TraceFile) -> Contents:
     integrity = file.integrity
     return Contents(
         path=file.path,
-        format=VERSION,
+        format=file.format,
         file_bytes=integrity.file_bytes,
         readable_bytes=integrity.readable_bytes,
         checked_bytes=integrity.checked_bytes,
@@ -141,7 +140,9 @@ def describe(file: TraceFile) -> Contents:
 
 
 def wall_time(wall_ns: int) -> str:
-    """A moment in ns since 1970 as ISO 8601 in UTC, to the millisecond."""
+    """A moment in ns since 1970 as ISO 8601 in UTC, to the millisecond; empty for 0, which stands for unknown."""
+    if not wall_ns:
+        return ""
     since = datetime.timedelta(microseconds=min(wall_ns // 1000, _LAST_MICROSECOND))
     moment = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc) + since
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +72,7 @@ def op_totals(nodes: MeasuredNodes) -> list[OpTotal]:
     return sorted(totals, key=lambda total: -total.seconds)
 
 
-def quantiles(walls_s: npt.NDArray[np.float32], shares: Sequence[float]) -> list[float]:
+def quantiles(walls_s: npt.NDArray[np.floating[Any]], shares: Sequence[float]) -> list[float]:
     """The times within which such shares of the spans were done (nearest rank); the array [n > 0] is reordered."""
     ranks = [max(int(np.ceil(share * len(walls_s))) - 1, 0) for share in shares]
     walls_s.partition(ranks)

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from ggml_viz.analysis.contents import command_line, end_of, wall_time
-from ggml_viz.analysis.memory import Memory, peak_memory
-from ggml_viz.analysis.operations import OpTotal, cpu_seconds, op_totals, worker_totals
+from ggml_viz.analysis.findings import Evidence, Finding, find
+from ggml_viz.analysis.memory import Memory, memory_use
+from ggml_viz.analysis.operations import OpTotal, cpu_seconds, op_totals, quantiles, worker_totals
+from ggml_viz.analysis.roofline import GroupRow, Limits, Roofline
+from ggml_viz.analysis.threads import Threads, threads_of
 from ggml_viz.analysis.throughput import PhaseTotal, phase_totals
+from ggml_viz.model.nodes import UNKNOWN_OP
 from ggml_viz.model.phases import PHASES
-from ggml_viz.model.trace import Process, Trace, shifted
-from ggml_viz.trace.chunks import VERSION
+from ggml_viz.model.trace import STATUS_UNFINISHED, Process, Trace, shifted
 from ggml_viz.trace.definitions import DETAIL_NAMES, NOTE_DISTORTING, NOTE_FILTER, NOTE_INFORMATION, NOTE_NOT_SEEN
 
 SCHEMA = 1
@@ -27,10 +30,10 @@ class ProcessSummary:
     """Who was watched and how.
 
     Attributes:
-        pid: Process id.
+        pid: Process id; 0 if unknown.
         command: Its command line.
         ggml_version: Of each copy of ggml in it; empty if that does not tell.
-        method: How the agent came in.
+        method: How the agent came in; empty if unknown.
         detail: `thread`, `op` or `graph`.
         distorting: Whether watching changed what was watched.
         filters: What was recorded where not all was, on request.
@@ -59,10 +62,11 @@ class TraceSummary:
     Attributes:
         path: The file.
         format: Its version.
-        started: When, ISO 8601 in UTC.
+        started: When, ISO 8601 in UTC; empty if unknown.
         duration_s: From then to the last that was heard of any process.
         records: In the file.
-        lost: Records that are missing: overwritten before they were read, or no ring was free for them.
+        lost: Records that are missing: overwritten before they were read, or no ring was free for them. Of a file of
+            version 1 that is not known, and 0; as is the overhead.
         skipped: Records left out on request.
         let_go: Older records that newer ones took the place of, to keep the file within its limit.
         damage: What ends the readable part of the file before its end.
@@ -110,6 +114,34 @@ class GraphCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class GraphTime:
+    """How long graphs took, by those runs that ended.
+
+    Attributes:
+        seconds: All together.
+        p50_us: Half of them took at most so long.
+        p99_us: And 99 of 100.
+    """
+
+    seconds: float
+    p50_us: float
+    p99_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class UntimedOp:
+    """One op of the graphs that were computed, where only graphs were timed.
+
+    Attributes:
+        op: Its name.
+        count: Nodes of all runs; which of them took any time is not known.
+    """
+
+    op: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseSummary:
     """One phase; `analysis.throughput` says what its time is.
 
@@ -141,6 +173,12 @@ class OpSummary:
         share: Of the time inside graphs.
         p50_us: Half of the spans took at most so long.
         p99_us: And 99 of 100.
+        flops: Operations of all of them; None: not modelled. `analysis.roofline` says whence this and the rest come.
+        bytes: Bytes that they moved; None: not modelled.
+        gflops: 1e9 operations a second.
+        gbps: 1e9 bytes a second.
+        floor_share: The least time in which the machine could have done it, as a share of what it took; None: its peaks
+            are not known.
     """
 
     op: str
@@ -151,6 +189,11 @@ class OpSummary:
     share: float
     p50_us: float
     p99_us: float
+    flops: float | None
+    bytes: float | None
+    gflops: float | None
+    gbps: float | None
+    floor_share: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,39 +259,59 @@ class Summary:
     trace: TraceSummary
     overhead: Overhead
     graphs: GraphCounts
+    graph_time: GraphTime
     phases: list[PhaseSummary]
     ops: list[OpSummary]
+    untimed_ops: list[UntimedOp]
     threads: list[ThreadSummary]
     backends: list[BackendSummary]
     copies: list[CopySummary]
     memory: Memory
+    layers: list[GroupRow]
+    roles: list[GroupRow]
+    roofline: Roofline
+    thread_use: Threads
+    findings: list[Finding]
 
     def to_json(self) -> dict[str, Any]:
         """Schema 1 of `report --json`."""
         data = dataclasses.asdict(self)
         for copy in data["copies"]:
             copy["from"], copy["to"] = copy.pop("source"), copy.pop("target")
+        for name in ("layers", "roles"):
+            for row in data[name]:
+                row[name.removesuffix("s")] = row.pop("name")
+                row |= row.pop("attained")
         return {"schema": SCHEMA, **data}
 
 
 def summarize(trace: Trace) -> Summary:
     """Adds up a trace."""
     ops = op_totals(trace.measured)
-    summary = _trace(trace)
+    summary, overhead = _trace(trace), _overhead(trace)
+    limits, threads = Limits(trace), threads_of(trace)
+    evidence = Evidence(trace, threads, limits, summary.records, summary.lost, overhead.share)
     return Summary(
         trace=summary,
-        overhead=_overhead(trace),
+        overhead=overhead,
         graphs=GraphCounts(
             runs=sum(len(process.runs) for process in trace.watched),
             definitions=sum(len(process.file.definitions.graphs) for process in trace.watched),
             nodes=sum(process.node_times.executed for process in trace.watched),
         ),
+        graph_time=_graph_time(trace),
         phases=_phases(trace),
-        ops=_ops(ops, _graph_seconds(trace)),
+        ops=_ops(ops, limits, _graph_seconds(trace)),
+        untimed_ops=[] if ops else _untimed_ops(trace),
         threads=_threads(trace, ops, summary.processes),
         backends=_backends(trace),
         copies=_copies(trace),
-        memory=peak_memory(trace.watched),
+        memory=memory_use(trace),
+        layers=limits.layers(),
+        roles=limits.roles(),
+        roofline=limits.roofline(),
+        thread_use=threads,
+        findings=find(evidence),
     )
 
 
@@ -260,11 +323,38 @@ def _graph_seconds(trace: Trace) -> float:
     return sum(float(process.clock.seconds(process.runs.duration).sum()) for process in trace.watched)
 
 
+def _graph_time(trace: Trace) -> GraphTime:
+    took = np.concatenate(
+        [
+            np.empty(0),
+            *(
+                process.clock.seconds(process.runs.duration[process.runs.status != STATUS_UNFINISHED])
+                for process in trace.watched
+            ),
+        ]
+    )
+    p50_s, p99_s = quantiles(took, (0.50, 0.99)) if len(took) else (0.0, 0.0)
+    return GraphTime(seconds=float(took.sum()), p50_us=p50_s * 1e6, p99_us=p99_s * 1e6)
+
+
+def _untimed_ops(trace: Trace) -> list[UntimedOp]:
+    counts: dict[str, int] = defaultdict(int)
+    for process in trace.watched:
+        numbers, runs = np.unique(process.runs.graph, return_counts=True)
+        for number, times in zip(numbers.tolist(), runs.tolist(), strict=True):
+            if (graph := process.graphs.get(number)) is None:
+                continue
+            ops, nodes = np.unique(graph.tensors["op"][: graph.node_count], return_counts=True)
+            for op, count in zip(ops.tolist(), nodes.tolist(), strict=True):
+                counts[graph.names.get(op, UNKNOWN_OP)] += times * count
+    return [UntimedOp(op, count) for op, count in sorted(counts.items(), key=lambda item: -item[1])]
+
+
 def _trace(trace: Trace) -> TraceSummary:
     counters = [process.file.counters for process in trace.watched if process.file.counters]
     return TraceSummary(
         path=trace.file.path,
-        format=VERSION,
+        format=trace.file.format,
         started=wall_time(trace.started_wall_ns),
         duration_s=trace.duration_s,
         records=trace.file.record_count,
@@ -346,20 +436,28 @@ def _rate(total: PhaseTotal) -> float | None:
     return total.tokens / total.seconds if total.tokens and total.seconds else None
 
 
-def _ops(ops: list[OpTotal], graph_s: float) -> list[OpSummary]:
-    return [
-        OpSummary(
-            op=total.op,
-            count=total.spans,
-            seconds=total.seconds,
-            work_s=total.work_s,
-            wait_s=total.wait_s,
-            share=_ratio(total.seconds, graph_s),
-            p50_us=total.p50_s * 1e6,
-            p99_us=total.p99_s * 1e6,
+def _ops(ops: list[OpTotal], limits: Limits, graph_s: float) -> list[OpSummary]:
+    rows = []
+    for total in ops:
+        attained = limits.attained(total.rows)
+        rows.append(
+            OpSummary(
+                op=total.op,
+                count=total.spans,
+                seconds=total.seconds,
+                work_s=total.work_s,
+                wait_s=total.wait_s,
+                share=_ratio(total.seconds, graph_s),
+                p50_us=total.p50_s * 1e6,
+                p99_us=total.p99_s * 1e6,
+                flops=attained.flops,
+                bytes=attained.bytes,
+                gflops=attained.gflops,
+                gbps=attained.gbps,
+                floor_share=attained.floor_share,
+            )
         )
-        for total in ops
-    ]
+    return rows
 
 
 def _backends(trace: Trace) -> list[BackendSummary]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ggml_viz import native
 from ggml_viz.errors import UserError
+from ggml_viz.machine import this_machine
 
 
 def live_segments(folder: Path) -> dict[int, Path]:
@@ -52,6 +53,6 @@ def open_recorder(folder: Path, name: str, path: Path, max_bytes: int | None, la
         UserError: With exit status 125 if the trace cannot be written.
     """
     try:
-        return native.Recorder(folder, name, path, max_bytes, late)
+        return native.Recorder(folder, name, path, max_bytes, late, this_machine().to_json())
     except OSError as error:
         raise UserError(f"the trace cannot be written: {path}: {error.strerror}", exit_status=125) from None

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from ggml_viz.capture.launch import die_of
 from ggml_viz.capture.recording import record
+from ggml_viz.commands.probe import probe
 from ggml_viz.commands.run import default_path, describe
 from ggml_viz.errors import UserError
+from ggml_viz.machine import this_machine
 from ggml_viz.settings import Settings, add_output_arguments, add_ui_arguments
 
 NAME = "demo"
@@ -51,6 +53,10 @@ def run(args: argparse.Namespace) -> int:
     command = [sys.executable, *map(str, _COMMANDS[args.demo]())]
     settings: Settings = args.settings
     path = settings.output.file or default_path(f"demo-{args.demo}")
+    # Once on a machine; without its peaks the report cannot say how near to them the program came.
+    if not (machine := this_machine()).peaks:
+        print("measuring this machine, a second for each count of threads", file=sys.stderr)
+        probe(machine)
     recording = record(command, path, settings, _environment(args.demo))
     if recording.exit_code < 0:
         die_of(-recording.exit_code)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ EMBEDDING, OUTPUT, INPUT, KV = range(1, 5)
 
 # Beyond it a name is none: ggml's own limit is 64 bytes, a few programs set 128.
 _LONGEST_NAME = 256
-_LARGEST_LAYER = 1_000_000
+_LAYER_DIGITS = 6
 _MAX_ROLES = 1 << 16
 _MAX_NAMES = 1 << 18
 _MAX_FILE_BYTES = 1 << 20
@@ -142,9 +143,9 @@ class NamingRules:
         return self.roles.number(self._ops.get(op, ""))
 
     def in_module(self, role: int, module: int) -> int:
-        """Number of a role in a module."""
+        """Number of a role in a module; 0 stands for none of either."""
         names = self.roles.names
-        return self.roles.number(f"{names[module]}.{names[role]}") if names[role] else 0
+        return self.roles.number(f"{names[module]}.{names[role]}") if role and module else role
 
     def _look_up(self, name: bytes) -> int:
         row = self._known.get(name)
@@ -166,11 +167,10 @@ class NamingRules:
                 continue
             groups = match.groupdict()
             digits = groups.get("layer")
-            # A number may have thousands of digits.
-            layer = int(digits) if digits and digits.isdecimal() and len(digits) < 8 else -1
-            if digits and not 0 <= layer <= _LARGEST_LAYER:
+            layer = int(digits) if digits and digits.isdecimal() and len(digits) <= _LAYER_DIGITS else -1
+            if digits and layer < 0:
                 continue
-            role = _filled(rule.role, groups)
+            role = _filled(rule.role, groups).replace(".", "_")
             role = self._aliases.get(role, role)
             module = self.roles.number(rule.module)
             if module:
@@ -199,7 +199,10 @@ def base_name(name: bytes) -> bytes:
 
 
 def module_of(role: str) -> str:
-    """The module of a role (`encoder` of `encoder.attn_q`), "" if it has none."""
+    """The module of a role (`encoder` of `encoder.attn_q`), "" if it has none.
+
+    A role has no other dots: those of a weight's name become underscores (`mlp_fc1` of `mlp.fc1.weight`).
+    """
     return role.rpartition(".")[0]
 
 
@@ -230,28 +233,34 @@ def attribute(graph: Graph, rules: Sequence[NamingRules]) -> Attribution:
     sources = _sources(graph)
     is_leaf = (np.arange(len(tensors)) >= graph.node_count) & (sources < 0).all(axis=1)
 
-    module_of_nodes = _most_common(module[is_leaf & (rows > 0)])
+    module_of_nodes = _most_common(module[is_leaf & (layer >= 0)])
     if module_of_nodes:
         nodes = np.flatnonzero(awaits[: graph.node_count])
         role[nodes] = _in_module(family, role[nodes], module_of_nodes)
     _take_from_weights(graph, ops, sources, is_leaf, layer, role)
     _inherit(graph, ops, sources, is_leaf, rows > 0, (layer, role, part), family.roles.number("output"))
-    for op in set(ops.names) & family._ops.keys():
-        chosen = np.flatnonzero(ops.are((op,)) & (rows == 0)[: graph.node_count] & (layer[: graph.node_count] >= 0))
+    for op in ops.names:
         number = family.role_of_op(op)
-        role[chosen] = family.in_module(number, module_of_nodes) if module_of_nodes else number
+        if number:
+            unnamed = ops.are((op,)) & (rows == 0)[: graph.node_count] & (layer[: graph.node_count] >= 0)
+            role[np.flatnonzero(unnamed)] = family.in_module(number, module_of_nodes)
     _norms_like_products(graph, ops, sources, is_leaf, (layer, role, part))
     return Attribution(family.name, layer, role.astype(np.uint16), part.astype(np.uint8), family.roles.names)
 
 
 def _family_of(graph: Graph, names: Sequence[bytes], rules: Sequence[NamingRules]) -> NamingRules | None:
-    """The family whose rules match the most names of leaves; of nodes, if they match none."""
+    """The family whose rules match the most names of leaves; the most names of nodes, where that does not tell."""
+    best, found = list(rules), False
     for candidates in (names[graph.node_count :], names[: graph.node_count]):
-        telling = [name for name in candidates if base_name(name)][:_TELLING_LEAVES]
-        counts = [family.matches(telling) for family in rules]
-        if counts and max(counts):
-            return rules[counts.index(max(counts))]
-    return None
+        telling = list(islice(filter(base_name, candidates), _TELLING_LEAVES))
+        counts = [family.matches(telling) for family in best]
+        most = max(counts, default=0)
+        if most:
+            found = True
+            best = [family for family, count in zip(best, counts, strict=True) if count == most]
+        if len(best) == 1:
+            break
+    return best[0] if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +283,8 @@ class _Ops:
 
 def _sources(graph: Graph) -> npt.NDArray[np.int64]:
     """Indices of the tensors' sources, -1 where there is none: [tensors, most sources]."""
-    tensors = graph.tensors
-    width = min(int(tensors["source_count"].max(initial=0)), tensors["sources"].shape[1])
-    sources = tensors["sources"][:, :width].astype(np.int64) - 1
-    sources[sources >= len(tensors)] = -1
+    width = int(graph.tensors["source_count"].max(initial=0))
+    sources: npt.NDArray[np.int64] = graph.tensors["sources"][:, :width].astype(np.int64) - 1
     return sources
 
 
@@ -443,8 +450,8 @@ def _checked_family(path: Path, content: Mapping[str, Any], roles: _Roles) -> Na
         if not isinstance(table, dict):
             raise wrong(section, "expected a section")
         for key, value in table.items():
-            if not isinstance(value, str):
-                raise wrong(f"{section}.{key}", "expected a role, in quotes")
+            if not isinstance(value, str) or "." in value:
+                raise wrong(f"{section}.{key}", "expected a role, in quotes and without dots")
     return NamingRules(path.stem, rules, content.get("roles", {}), content.get("ops", {}), roles)
 
 
@@ -461,6 +468,8 @@ def _checked_rule(rule: Mapping[str, Any]) -> _Rule:
             raise _WrongRule(key, f"there is no such key; there are {', '.join(_KEYS)}")
         if not isinstance(value, str):
             raise _WrongRule(key, "expected text, in quotes")
+    if "." in rule.get("module", ""):
+        raise _WrongRule("module", "it may have no dots")
     if "match" not in rule:
         raise _WrongRule("match", "a rule needs it")
     try:

@@ -69,6 +69,12 @@ class Graph:
         numbers = [number for number, name in self.names.items() if name == op]
         return [int(i) for i in np.flatnonzero(np.isin(self.tensors["op"][: self.node_count], numbers))]
 
+    def containing(self, part: bytes) -> list[int]:
+        """Indices of the tensors whose names contain some bytes, found without decoding all names."""
+        if part not in self._body:
+            return []
+        return [index for index, name in enumerate(self.encoded_names(len(self._body))) if part in name]
+
     def named(self, prefix: str) -> npt.NDArray[np.intp]:
         """Indices of the tensors whose names begin with a prefix, found without decoding all names."""
         wanted = prefix.encode()

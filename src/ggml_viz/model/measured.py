@@ -16,6 +16,7 @@ from ggml_viz.model.table import Text
 
 if TYPE_CHECKING:
     from ggml_viz.model.attribution import Attribution
+    from ggml_viz.model.cost import Cost
     from ggml_viz.model.nodes import NodeTimes, Places
     from ggml_viz.model.trace import Process
 
@@ -113,6 +114,27 @@ class MeasuredNodes:
         return placed
 
     @cached_property
+    def flops(self) -> npt.NDArray[np.float64]:
+        """Operations of one execution, of a fused group all together; NaN: not modelled."""
+        flops: npt.NDArray[np.float64] = self._added_up(lambda cost: cost.flops)
+        return flops
+
+    @cached_property
+    def bytes(self) -> npt.NDArray[np.float64]:
+        """Bytes that one execution moves; a fused group does not write and read what is between. NaN: not modelled."""
+        moved: npt.NDArray[np.float64] = self._added_up(lambda cost: cost.bytes)
+        for i in range(int(self.fused.max(initial=0))):
+            inside = self.fused > i
+            moved[inside] -= 2 * self._costs(lambda cost: cost.written_bytes, i, np.float64)[inside]
+        return np.where(moved < 0, 0, moved)
+
+    @cached_property
+    def integer(self) -> npt.NDArray[np.bool_]:
+        """Whether it is a product of quantized weights, computed with integers."""
+        integer: npt.NDArray[np.bool_] = self._costs(lambda cost: cost.integer, 0, np.bool_)
+        return integer
+
+    @cached_property
     def shape(self) -> Text:
         """Its shape and its first two sources': `49152 < 576x49152, 576`, innermost first, without types."""
         values: dict[str, int] = {}
@@ -147,6 +169,28 @@ class MeasuredNodes:
         for places, times in zip(self._places, self._times, strict=True):
             yield slice(begin, begin + len(times.place)), places, times
             begin += len(times.place)
+
+    def _added_up(self, column: Callable[[Cost], npt.NDArray[Any]]) -> Any:
+        """The sum of a cost over the nodes of each fused group: [rows]."""
+        out = self._costs(column, 0, np.float64)
+        for i in range(1, int(self.fused.max(initial=0)) + 1):
+            inside = self.fused >= i
+            out[inside] += self._costs(column, i, np.float64)[inside]
+        return out
+
+    def _costs(self, column: Callable[[Cost], npt.NDArray[Any]], behind: int, dtype: Any) -> Any:
+        """A column [rows] from one [nodes] of each graph's cost, of the node so many behind; NaN or 0: none."""
+        unknown = np.full(1, np.nan if dtype is np.float64 else 0, dtype)
+        out = np.repeat(unknown, len(self))
+        for i, (rows, places, times) in enumerate(self._parts()):
+            costs = self._processes[i].costs
+
+            def shifted(number: int, costs: dict[int, Cost] = costs) -> npt.NDArray[Any]:
+                values = column(costs[number])
+                return np.concatenate([values[behind:], np.repeat(unknown, min(behind, len(values)))])
+
+            out[rows] = self._of_graphs(shifted, i, places, times, unknown)
+        return out
 
     def _attributed(self, column: Callable[[Attribution], npt.NDArray[Any]], unknown: int, dtype: Any) -> Any:
         """A column [rows] from one [tensors] of each graph's attribution."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ggml_viz.model.attribution import Attribution, NamingRules, attribute, load_rules
 from ggml_viz.model.clock import Clock
+from ggml_viz.model.cost import Cost, cost
 from ggml_viz.model.graph import Graph
 from ggml_viz.model.measured import MeasuredNodes
 from ggml_viz.model.memory import BufferLife, buffer_lives
@@ -133,6 +134,11 @@ class Process:
     def attributions(self) -> dict[int, Attribution]:
         """Layer and role of each tensor of its graphs, by the graph's number."""
         return {number: attribute(graph, self._rules) for number, graph in self.graphs.items()}
+
+    @cached_property
+    def costs(self) -> dict[int, Cost]:
+        """What the nodes of its graphs take, by the graph's number."""
+        return {number: cost(graph) for number, graph in self.graphs.items()}
 
     @cached_property
     def buffers(self) -> list[BufferLife]:

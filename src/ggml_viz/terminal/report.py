@@ -7,6 +7,7 @@ import shlex
 from statistics import median
 from typing import TextIO
 
+from ggml_viz.analysis.findings import Finding
 from ggml_viz.analysis.summary import OpSummary, ProcessSummary, Summary, ThreadSummary
 from ggml_viz.settings.model import Ui
 from ggml_viz.terminal.palette import op_style
@@ -24,6 +25,7 @@ from ggml_viz.terminal.text import (
     significant,
     size,
 )
+from ggml_viz.trace.chunks import VERSION
 
 _SCREEN_LINES = 24
 _MIN_OPS = 3
@@ -31,6 +33,11 @@ _MAX_NOTES = 2
 _MAX_PROCESSES = 4
 _MAX_LISTED_THREADS = 8
 _MAX_COPIES = 3
+_MAX_FINDINGS = 3
+_MAX_ROLES = 5
+# Of a phase whose tensors are mostly unnamed, the few that are not say little.
+_MOSTLY = 0.5
+_MAX_UNTIMED_OPS = 8
 _DOT = " · "
 
 _DETAILS = {"thread": "all threads", "op": "ops on worker 0 only", "graph": "graphs only"}
@@ -47,11 +54,12 @@ def print_report(summary: Summary, file: TextIO, ui: Ui | None = None) -> None:
     ui = ui or Ui()
     page = Page(file, ui)
     header, phases = _header(page, summary), _phases(page, summary)
-    details, trust = _details(page, summary), _trust(page, summary)
-    # Four blocks are set apart from the next; of the ops' lines two are their header and the count of the rest.
-    room = _SCREEN_LINES - sum(map(len, (header, phases, details, trust))) - 4 - 2
+    findings, details, trust = _findings(page, summary), _details(page, summary), _trust(page, summary)
+    # Each block is set apart from the next; of the ops' lines two are their header and the count of the rest.
+    others = [block for block in (header, phases, findings, details, trust) if block]
+    room = _SCREEN_LINES - sum(map(len, others)) - len(others) - 2
     ops = _ops(page, summary.ops, ui.top or max(room, _MIN_OPS)) if summary.ops else []
-    blocks = [block for block in (header, phases, ops, details, trust) if block]
+    blocks = [block for block in (header, phases, findings, ops, details, trust) if block]
     page.print(line for number, block in enumerate(blocks) for line in ([""] if number else []) + block)
 
 
@@ -75,7 +83,7 @@ def _header(page: Page, summary: Summary) -> list[str]:
 
 def _process(page: Page, process: ProcessSummary, more: list[str]) -> str:
     version = f"ggml {printable(process.ggml_version)}" if process.ggml_version else ""
-    facts = _DOT + _joined(f"pid {process.pid}", version, *more)
+    facts = _DOT + _joined(f"pid {process.pid}" if process.pid else "", version, *more)
     return page.paint(page.cut(_command(process.command), max(page.width - len(facts), 12)), BOLD) + facts
 
 
@@ -112,11 +120,33 @@ def _rate(tokens_per_second: float) -> str:
     return f"{tokens_per_second:.1f}" if tokens_per_second >= 10 else f"{tokens_per_second:.2f}"
 
 
+def _findings(page: Page, summary: Summary) -> list[str]:
+    lines: list[str] = []
+    for row in summary.findings[:_MAX_FINDINGS]:
+        phase = f"{row.phase}: " if row.phase else ""
+        lines += page.wrap(f"{row.severity:<7}", f"{phase}{printable(row.sentence)}{_cost(row)}", WARNING)
+        lines += page.wrap("", f"→ {printable(row.advice)} ({printable(row.evidence)})", DIM)
+    if len(summary.findings) > _MAX_FINDINGS:
+        lines += page.wrap("", f"…{len(summary.findings) - _MAX_FINDINGS} more (--json)", DIM)
+    return lines
+
+
+def _cost(row: Finding) -> str:
+    if not row.cost_s:
+        return ""
+    bound = "at most " if row.at_most else ""
+    rate = row.cost_tokens_per_second
+    tokens = f", {_rate(rate)} t/s" if rate is not None and rate >= 0.01 else ""
+    return f"; that cost {bound}{duration(row.cost_s).strip()}, {percent(row.cost_share)} of the time{tokens}"
+
+
 def _ops(page: Page, ops: list[OpSummary], top: int) -> list[str]:
     # A line that says "1 more" takes as much room as the one.
     shown = ops if len(ops) <= top + 1 else ops[:top]
     name_width = min(max(len(printable(row.op)) for row in shown), 24)
-    numbers = f"{'time':>7}{'calls':>9}{'p50 µs':>8}{'p99 µs':>8}{'work':>7}{'wait':>7}"
+    # Work and wait make up the whole, so one tells the other.
+    has_floor = any(row.floor_share is not None for row in shown)
+    numbers = f"{'time':>7}{'calls':>9}{'p50 µs':>8}{'p99 µs':>8}{'floor' if has_floor else 'work':>7}{'wait':>7}"
     room = page.width - name_width - len(numbers) - 9
     bar_width = max(min(room, 40), 4)
     longest = max(row.share for row in shown)
@@ -131,7 +161,8 @@ def _ops(page: Page, ops: list[OpSummary], top: int) -> list[str]:
             + page.paint(drawn, op_style(row.op))
             + " " * (bar_width - len(drawn))
             + f"{percent(row.share):>6} {duration(row.seconds):>8}{count(row.count):>8}"
-            + f"{significant(row.p50_us):>8}{significant(row.p99_us):>8}{percent(1 - wait):>7}{percent(wait):>7}"
+            + f"{significant(row.p50_us):>8}{significant(row.p99_us):>8}"
+            + f"{_floor(row) if has_floor else percent(1 - wait):>7}{percent(wait):>7}"
         )
     if len(shown) < len(ops):
         rest = sum(row.share for row in ops[top:])
@@ -140,8 +171,63 @@ def _ops(page: Page, ops: list[OpSummary], top: int) -> list[str]:
     return lines
 
 
+def _floor(row: OpSummary) -> str:
+    return "" if row.floor_share is None else percent(row.floor_share)
+
+
+def _limits(page: Page, summary: Summary) -> list[str]:
+    """How near to what the machine can do."""
+    roofline, ceiling = summary.roofline, summary.roofline.decode
+    if roofline.machine is not None and not roofline.machine.peaks and summary.ops:
+        return page.wrap("limits", "not known: ggml-viz probe measures what this machine can do", DIM)
+    if ceiling is None:
+        return []
+    read = size(ceiling.weight_bytes + ceiling.kv_bytes)
+    return page.wrap(
+        "limits",
+        f"decode reached {percent(ceiling.reached)} of {_rate(ceiling.tokens_per_second)} t/s, at which reading "
+        f"{read} a graph takes all of {significant(ceiling.bandwidth_gbps)} GB/s",
+    )
+
+
+def _model(page: Page, summary: Summary) -> list[str]:
+    """Which parts of the model take the time, in the phase that takes the most of it."""
+    by_phase: dict[str, float] = {}
+    for row in summary.roles:
+        by_phase[row.phase] = by_phase.get(row.phase, 0.0) + row.seconds
+    if not by_phase:
+        return []
+    phase = max(by_phase, key=lambda name: by_phase[name])
+    named = [row for row in summary.roles if row.phase == phase and row.name]
+    layers = [row for row in summary.layers if row.phase == phase and row.name]
+    lines = []
+    if sum(row.share for row in named) >= _MOSTLY:
+        parts = [f"{printable(row.name)} {percent(row.share)}" for row in named[:_MAX_ROLES]]
+        lines += page.wrap("roles", _joined(phase, *parts))
+    if len(layers) > 1:
+        longest = max(layers, key=lambda row: row.share)
+        typical = median(row.share for row in layers)
+        apart = 1 - sum(row.share for row in layers)
+        lines += page.wrap(
+            "layers",
+            f"{phase}{_DOT}{plural(len(layers), 'layer')} of {percent(typical)} each, at most {percent(longest.share)} "
+            f"({printable(longest.name)}){_DOT}outside layers {percent(max(apart, 0.0))}",
+        )
+    return lines
+
+
 def _details(page: Page, summary: Summary) -> list[str]:
-    lines: list[str] = []
+    lines: list[str] = [*_limits(page, summary), *_model(page, summary)]
+    if summary.graphs.runs and not summary.ops:
+        took, median_, slowest = (
+            duration(s).strip()
+            for s in (summary.graph_time.seconds, summary.graph_time.p50_us * 1e-6, summary.graph_time.p99_us * 1e-6)
+        )
+        lines += page.wrap("graphs", f"{took} in all{_DOT}p50 {median_}, p99 {slowest}")
+    if summary.untimed_ops:
+        parts = [f"{printable(row.op)} × {count(row.count)}" for row in summary.untimed_ops[:_MAX_UNTIMED_OPS]]
+        more = len(summary.untimed_ops) - _MAX_UNTIMED_OPS
+        lines += page.wrap("ops", _joined("not timed", ", ".join(parts), f"…{more} more" if more > 0 else ""))
     if summary.threads:
         lines += page.wrap("threads", _threads(summary.threads))
     if summary.memory.peak_bytes:
@@ -206,10 +292,13 @@ def _trust(page: Page, summary: Summary) -> list[str]:
     ]
     if trace.damage:
         problems.append(f"the file is {trace.damage}")
-    elif any(process.end == "cut" for process in trace.processes):
+    elif trace.format == VERSION and any(process.end == "cut" for process in trace.processes):
         problems.append("the recording was cut short")
     if any(process.distorting for process in trace.processes):
         problems.append("watching it changed its timing")
+    if trace.format < VERSION:
+        what = "version 1 trace, only graphs are timed; losses, overhead and its end are not known"
+        return page.wrap("", _joined(what, *problems), WARNING if problems else DIM, indent=0)
     filters = "; ".join(dict.fromkeys(printable(text) for process in trace.processes for text in process.filters))
     filtered = f"filtered: {filters}" if filters else ""
     overhead = f"overhead {percent(summary.overhead.share)}"

@@ -14,7 +14,9 @@ from ggml_viz.errors import UserError
 MAGIC = b"GGMLVIZ2"
 MAGIC_VERSION_1 = b"GGMLVIZ1"
 VERSION = 2
+VERSION_1 = 1
 FILE_HEADER = struct.Struct("<8sII")
+HEADER_VERSION_1 = struct.Struct("<8sI")
 CHUNK_HEADER = struct.Struct("<4sIII")
 CIRCULAR = 1
 CIRCULAR_PREFIX = struct.Struct("<3Q")
@@ -22,7 +24,7 @@ CIRCULAR_ALIGN_BYTES = 16
 PAD = b"PAD "
 PAYLOAD_LIMIT_BYTES = 64 << 20
 OTHER = "other"
-_KINDS = {kind.encode(): kind for kind in ("GRUP", "DEFS", "RECS", "CLOK", "STAT", "DONE", "PAD ")}
+_KINDS = {kind.encode(): kind for kind in ("GRUP", "MACH", "DEFS", "RECS", "CLOK", "STAT", "DONE", "PAD ")}
 
 # Each process costs memory to remember; a file that claims more of them than this is not a trace of a program.
 PROCESS_LIMIT = 65_535
@@ -86,7 +88,7 @@ class Integrity:
 
 
 def check_file_header(path: str, data: bytes) -> None:
-    """Refuses a file that is not a trace of this version.
+    """Refuses a file that is not a trace, or of a version that cannot be read.
 
     Args:
         path: The file, for the message.
@@ -96,12 +98,16 @@ def check_file_header(path: str, data: bytes) -> None:
         UserError: It is not.
     """
     if data.startswith(MAGIC_VERSION_1):
-        raise UserError(f"{path} is a version 1 trace, made by an earlier tool; only version 2 can be read")
-    if len(data) < FILE_HEADER.size or not data.startswith(MAGIC):
+        # A header that is cut says nothing against it.
+        version = HEADER_VERSION_1.unpack_from(data)[1] if len(data) >= HEADER_VERSION_1.size else VERSION_1
+        known = version == VERSION_1
+    elif len(data) < FILE_HEADER.size or not data.startswith(MAGIC):
         raise UserError(f"{path} is not a ggml-viz trace", "Make one with: ggml-viz run -- COMMAND")
-    version = FILE_HEADER.unpack_from(data)[1]
-    if version != VERSION:
-        raise UserError(f"{path} is a version {version} trace; this ggml-viz reads version {VERSION}")
+    else:
+        version = FILE_HEADER.unpack_from(data)[1]
+        known = version == VERSION
+    if not known:
+        raise UserError(f"{path} is a version {version} trace; this ggml-viz reads versions {VERSION_1} and {VERSION}")
 
 
 def walk_chunks(data: mmap.mmap | bytes, integrity: Integrity, check_records: bool) -> Iterator[Chunk]:

@@ -19,16 +19,16 @@ DETAIL_NAMES = ("graph", "op", "thread")
 CLOCK_NAMES = ("monotonic", "counter")
 
 (
-    _PROCESS,
-    _NOTE,
-    _RUNTIME,
-    _NAME,
-    _BACKEND,
-    _PLACE,
-    _BUFFER,
-    _BUFFER_FREE,
-    _GRAPH,
-    _PLACEMENT,
+    KIND_PROCESS,
+    KIND_NOTE,
+    KIND_RUNTIME,
+    KIND_NAME,
+    KIND_BACKEND,
+    KIND_PLACE,
+    KIND_BUFFER,
+    KIND_BUFFER_FREE,
+    KIND_GRAPH,
+    KIND_PLACEMENT,
 ) = range(1, 11)
 
 
@@ -152,39 +152,39 @@ class Definitions:
             if length % 8 or length > end - at or padding > 7 or body_length < 0:
                 raise MalformedDefinitionError("a definition has a wrong length")
             body = at + ENTRY_HEADER.size
-            if kind in (_GRAPH, _PLACEMENT):
+            if kind in (KIND_GRAPH, KIND_PLACEMENT):
                 number = _Body(payload[body : body + min(body_length, 10)]).varint()
-                (self.graphs if kind == _GRAPH else self.placements)[number] = Extent(offset + body, body_length)
+                (self.graphs if kind == KIND_GRAPH else self.placements)[number] = Extent(offset + body, body_length)
             else:
                 self._read_entry(kind, _Body(payload[body : body + body_length]))
             at += length
 
     def _read_entry(self, kind: int, body: _Body) -> None:
-        if kind == _NAME:
+        if kind == KIND_NAME:
             number = body.varint()
             self.names[number] = body.string()
-        elif kind == _BUFFER:
+        elif kind == KIND_BUFFER:
             number = body.varint()
             ticks, place, usage, origin, size, base = (body.varint() for _ in range(6))
             self.buffers[number] = Buffer(ticks, place, usage, origin, size, base, body.string())
-        elif kind == _BUFFER_FREE:
+        elif kind == KIND_BUFFER_FREE:
             number = body.varint()
             self.buffers_freed[number] = body.varint()
-        elif kind == _PROCESS:
+        elif kind == KIND_PROCESS:
             # Defined again when a later recording of the process began: what was said of the one before is past, what
             # cannot be seen of the process stays so.
             self.info = _process(body)
             self.notes = [note for note in self.notes if note.level == NOTE_NOT_SEEN]
-        elif kind == _NOTE:
+        elif kind == KIND_NOTE:
             level = body.varint()
             self.notes.append(Note(level, body.string()))
-        elif kind == _RUNTIME:
+        elif kind == KIND_RUNTIME:
             number = body.varint()
             self.runtimes[number] = Runtime(body.string(), body.string())
-        elif kind == _BACKEND:
+        elif kind == KIND_BACKEND:
             number = body.varint()
             self.backends[number] = body.string()
-        elif kind == _PLACE:
+        elif kind == KIND_PLACE:
             number = body.varint()
             self.places[number] = body.string()
         # Other kinds are a later version's, and none of ours.

@@ -14,7 +14,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from ggml_viz.errors import UserError
-from ggml_viz.trace.chunks import FILE_HEADER, Chunk, Integrity, check_file_header, walk_chunks
+from ggml_viz.trace.chunks import (
+    FILE_HEADER,
+    MAGIC_VERSION_1,
+    VERSION,
+    VERSION_1,
+    Chunk,
+    Integrity,
+    check_file_header,
+    walk_chunks,
+)
 from ggml_viz.trace.definitions import Definitions, Extent, MalformedDefinitionError
 
 if TYPE_CHECKING:
@@ -26,6 +35,9 @@ _REASON = struct.Struct("<I")
 
 # A record of the shortest kind: tag, start, work, inner, wait.
 _RECORD_MIN_BYTES = 5
+
+# A machine of a thousand CPUs takes a fifth of this.
+_MACHINE_LIMIT_BYTES = 1 << 20
 
 # How the recording of a process ended, by the reason in its DONE chunk, and without one.
 END_NAMES = ("ended", "detached", "abnormal")
@@ -93,7 +105,7 @@ class ProcessTrace:
     """
 
     number: int
-    data: mmap.mmap
+    data: mmap.mmap | bytes
     integrity: Integrity
     definitions: Definitions = field(default_factory=Definitions)
     calibrations: list[Calibration] = field(default_factory=list)
@@ -153,11 +165,21 @@ class ProcessTrace:
 
 @dataclass(slots=True)
 class TraceFile:
-    """An open trace file."""
+    """An open trace file.
+
+    Attributes:
+        path: Where it lies.
+        format: Its version: 2, or 1, whose content is shown as if it were version 2.
+        integrity: How much of it can be read.
+        processes: In the order of their appearance.
+        machine_json: What it says of the machine that it was recorded on; None: nothing.
+    """
 
     path: str
+    format: int
     integrity: Integrity
     processes: list[ProcessTrace]
+    machine_json: str | None = None
 
     @property
     def record_count(self) -> int:
@@ -175,12 +197,21 @@ def open_trace(path: str | os.PathLike[str], check_records: bool = True) -> Trac
     Raises:
         UserError: There is no such file, it cannot be read, or it is not a trace.
     """
-    data = _map(path)
+    data: mmap.mmap | bytes = _map(path)
     integrity = Integrity(file_bytes=len(data))
-    trace = TraceFile(os.fspath(path), integrity, [])
+    trace = TraceFile(os.fspath(path), VERSION, integrity, [])
+    if data[: len(MAGIC_VERSION_1)] == MAGIC_VERSION_1:
+        # Imports numpy, which opening a file of version 2 does without.
+        from ggml_viz.trace.version1 import convert
+
+        data, trace.integrity = convert(data)
+        trace.format = VERSION_1
     by_number: dict[int, ProcessTrace] = {}
     for chunk in walk_chunks(data, integrity, check_records):
         if chunk.process == 0:
+            if chunk.kind == b"MACH" and chunk.length <= _MACHINE_LIMIT_BYTES:
+                start = chunk.payload_offset
+                trace.machine_json = bytes(data[start : start + chunk.length]).decode("utf-8", "replace")
             continue
         process = by_number.get(chunk.process)
         if process is None:
