@@ -50,7 +50,7 @@ def test_an_op_that_was_made_slow_is_named_first(recordings: dict[str, list[Path
     found: dict[str, Any] = json.loads(printed)
     first = found["findings"][0]
     assert (first["op"], first["verdict"]) == ("RMS_NORM+MUL", "slower")
-    assert first["ratio"] > 3
+    assert first["ratio"] > 2
     for phase in found["phases"]:
         parts = [row for row in found["operations"] if row["phase"] == phase["phase"]] + phase["outside"]
         assert sum(row["change_s"] for row in parts) == pytest.approx(phase["change_s"], abs=1e-9 * phase["a_s"])

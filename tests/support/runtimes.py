@@ -42,7 +42,7 @@ PROMPT = (
 )
 TOKENS = 32
 
-SLOW_TIMES = 8  # how many times more `slow_rms_norm` adds up
+SLOW_TIMES = 16  # how many times more `slow_rms_norm` adds up
 
 
 def cache_folder() -> Path:

@@ -190,6 +190,15 @@ def test_any_two_halves_of_ten_recordings_of_one_build_are_the_same(tmp_path: Pa
     assert different <= 0.05 * len(halves)
 
 
+def test_an_interrupted_node_hides_nothing(tmp_path: Path) -> None:
+    """Of a prompt each node is executed once: there is no median that would not see it."""
+    a, b = five(decodes=0), five(5, {"attn_norm": 4}, decodes=0)
+    a[1] = recording(1, {"attn_norm-1": 500, "ffn_up-1": 10}, noise=0.02, decodes=0)
+    b[2] = recording(7, {"attn_norm": 4, "attn_norm-3": 100, "Qcur-2": 10}, noise=0.02, decodes=0)
+    diff = diff_of(tmp_path, a, b)
+    assert [(row.role, row.verdict) for row in diff.findings] == [("attn_norm", "slower")]
+
+
 def test_a_difference_of_no_use_is_not_called_one(tmp_path: Path) -> None:
     """An ADD that doubles is sure, but less than 1 % of a token: 4 x 6 µs of 1.5 ms."""
     diff = diff_of(tmp_path, five(noise=0.002), five(5, {"ffn_inp": 1.5}, noise=0.002))

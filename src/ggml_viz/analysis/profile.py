@@ -14,6 +14,7 @@ from ggml_viz.analysis.throughput import PhaseSteps, phase_steps
 from ggml_viz.model.measured import group_by
 from ggml_viz.model.phases import PHASES
 from ggml_viz.model.trace import Process, Trace, shifted
+from ggml_viz.trace.definitions import NOTE_DISTORTING
 
 IN_SPLITS = "in splits, outside nodes"
 IN_GRAPHS = "in graphs, outside splits"
@@ -26,6 +27,10 @@ OUTSIDE = (*OUTSIDE_IN_GRAPHS, COPIES_BETWEEN, BETWEEN)
 
 # Of each key so many executions are kept at most, evenly spread over all.
 _KEPT = 5_000
+
+# No median of fewer executions protects from one that was interrupted. It counts at most so many times what it is in
+# most layers, if there are some.
+_FEW, _MOST_TIMES, _LEAST_LAYERS = 5, 3, 3
 
 # Damaged clocks may say anything; what is kept can be added up, divided and written as JSON.
 _LEAST_S, _MOST_S = 1e-12, 1e12
@@ -48,7 +53,7 @@ class Times:
     Attributes:
         count: Executions.
         seconds: All together.
-        median_s: Of one.
+        median_s: Of one; of few executions limited, see `_FEW`.
         standard_error_s: Of the median, if executions were independent; inf: there are too few to tell.
         kept_s: Some of them, evenly spread, float32 array [n]; empty unless they were asked for.
     """
@@ -145,6 +150,11 @@ def _missing(trace: Trace) -> list[str]:
         missing.append(f"{lost} records were lost")
     if sum(counter.skipped for counter in counters):
         missing.append("nodes were filtered")
+    if not len(trace.measured):
+        missing.append("its nodes are not timed")
+    notes = [note for process in trace.watched for note in process.file.definitions.notes]
+    if any(note.level == NOTE_DISTORTING for note in notes):
+        missing.append("watching it changed its timing")
     if not all(process.clock.known for process in trace.watched):
         missing.append("the rate of its clock is not known")
     return missing
@@ -164,7 +174,21 @@ def _times(trace: Trace, executions: bool) -> tuple[dict[Key, Times], dict[str, 
         count = int(nodes.count[group.rows].sum())
         times[key] = Times(count, seconds, _bounded(middle.median), middle.standard_error, kept_s)
         nodes_s[key.phase] = nodes_s.get(key.phase, 0.0) + seconds
+    _limit_interrupted(times)
     return times, nodes_s
+
+
+def _limit_interrupted(times: dict[Key, Times]) -> None:
+    """Limits medians of few executions by those of the other layers."""
+    layers: dict[tuple[str, str, str, str], list[Times]] = {}
+    for key, own in times.items():
+        layers.setdefault((key.phase, key.op, key.role, key.shape), []).append(own)
+    for group in layers.values():
+        if len(group) >= _LEAST_LAYERS and any(own.count < _FEW for own in group):
+            most_s = _MOST_TIMES * float(np.median([own.median_s for own in group]))
+            for own in group:
+                if own.count < _FEW:
+                    own.median_s = min(own.median_s, most_s)
 
 
 def _bounded(seconds: float) -> float:

@@ -13,7 +13,7 @@ from ggml_viz.settings import add_ui_arguments
 from ggml_viz.terminal.diff import print_diff
 
 NAME = "diff"
-HELP = "say what changed between two recordings, or two sets of them, and what is only chance"
+HELP = "say what changed between two recordings or sets of them, beyond chance"
 EXAMPLES = """\
 Record each build at least five times, in turn, not one after the other:
 how much two runs of the same build differ is known only then. What changed
