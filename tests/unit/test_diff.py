@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from ggml_viz.analysis import diff as diff_module
 from ggml_viz.analysis.diff import Diff, compare, compare_profiles
 from ggml_viz.analysis.profile import profile
 from ggml_viz.cli import main
+from ggml_viz.errors import UserError
 from ggml_viz.settings.model import Ui
 from ggml_viz.terminal.diff import print_diff
 
@@ -401,6 +404,30 @@ def test_json_is_schema_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert set(data["findings"][0]) >= NODE_CHANGE
     assert set(data["findings"][0]["details"][0]) >= NODE_CHANGE
     assert data["findings"][0]["role"] == "ffn_up"
+
+
+def test_nonsense_with_right_checksums_is_compared(tmp_path: Path) -> None:
+    """A file in which any byte was changed, and the checksum with it, against the whole one."""
+    text = recording(decodes=2)
+    (whole,) = written(tmp_path, whole=[text])
+    chunks = tracefile.read_chunks(trace_from_text(text))
+    path = tmp_path / "nonsense.ggmlviz"
+    rng = random.Random(1)
+    for _ in range(400):
+        data = bytearray(tracefile.file_header())
+        chosen = rng.randrange(len(chunks))
+        for index, (kind, process, payload) in enumerate(chunks):
+            changed = bytearray(payload)
+            if index == chosen:
+                at = rng.randrange(len(changed))
+                changed[at] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, changed[at] ^ 1 << rng.randrange(8)))
+            data += tracefile.chunk(kind, process, bytes(changed))
+        path.write_bytes(data)
+        with contextlib.suppress(UserError):
+            for times in (1, 2):
+                diff = compare(whole * times, [str(path)] * times)
+                json.dumps(diff.to_json(), allow_nan=False)
+                drawn(diff)
 
 
 def test_absurd_times_are_compared_without_complaint(tmp_path: Path) -> None:

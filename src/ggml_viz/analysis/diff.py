@@ -32,7 +32,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ggml_viz.analysis.profile import OUTSIDE, OUTSIDE_IN_GRAPHS, PhaseProfile, Profile, profile
-from ggml_viz.analysis.statistics import Z_95, RankSum, bootstrap_ratios, combined_p, holm, least_p, max_t, rank_sum
+from ggml_viz.analysis.statistics import (
+    LEAST_VALUES,
+    Z_95,
+    RankSum,
+    bootstrap_ratios,
+    combined_p,
+    holm,
+    least_p,
+    max_t,
+    rank_sum,
+)
 from ggml_viz.errors import UserError
 from ggml_viz.model.phases import PHASES
 
@@ -323,12 +333,12 @@ class _Comparison:
                     self.seconds[row, column] = times.seconds
                     self.typical_s[row, column] = times.count * times.median_s
         self.phases = [phase for phase in PHASES if any(phase in item.phases for item in self.profiles)]
-        self.per = {phase: self._per(phase) for phase in self.phases}
+        self.per = {phase: self._per(phase) for phase in PHASES}
         self.rank_sums: dict[tuple[int, ...], RankSum | None] = {}
         # Of each file, [files], by phase: tokens or graphs, NaN where it has none of the phase; and the time of one.
-        self.amounts = {phase: self._of_files(phase, _AMOUNTS[self.per[phase]]) for phase in self.phases}
+        self.amounts = {phase: self._of_files(phase, _AMOUNTS[self.per[phase]]) for phase in PHASES}
         self.phase_s = {
-            phase: self._of_files(phase, _SECONDS[self.per[phase]]) / self.amounts[phase] for phase in self.phases
+            phase: self._of_files(phase, _SECONDS[self.per[phase]]) / self.amounts[phase] for phase in PHASES
         }
 
     def diff(self) -> Diff:
@@ -388,8 +398,8 @@ class _Comparison:
         amounts = [self.amounts[row.phase] for row in rows]
         counts = [self.counts[:, row.keys].sum(axis=1) for row in rows]
         typical_s = [self.typical_s[:, row.keys].sum(axis=1) / own for row, own in zip(rows, amounts, strict=True)]
-        everywhere = [bool(count.all()) for count in counts]
-        tested = [index for index, here in enumerate(everywhere) if here]
+        # In a damaged trace a node may be of a phase that no run is of.
+        tested = [i for i in range(len(rows)) if counts[i].all() and not np.isnan(amounts[i]).any()]
         test = self._test_files if self.by_file else self._test_executions
         tests = dict(zip(tested, test([rows[i] for i in tested], [typical_s[i] for i in tested]), strict=True))
         changes = []
@@ -550,7 +560,11 @@ class _Comparison:
             for seconds, tokens in steps:
                 weights = np.maximum(tokens, 1)
                 mean_s = float(np.average(seconds, weights=weights)) if len(seconds) else 0.0
-                spread = math.sqrt(float(((weights * (seconds - mean_s)) ** 2).sum())) if len(seconds) > 1 else math.inf
+                spread = (
+                    math.sqrt(float(((weights * (seconds - mean_s)) ** 2).sum()))
+                    if len(seconds) >= LEAST_VALUES
+                    else math.inf
+                )
                 errors.append(spread / max(mean_s * float(weights.sum()), _LEAST))
             (a_seconds, a_tokens), (b_seconds, b_tokens) = steps
             for tokens in np.intersect1d(a_tokens, b_tokens).tolist():

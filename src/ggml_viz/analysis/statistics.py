@@ -19,7 +19,7 @@ Z_95 = 1.959963984540054
 _EXACT_VALUES = 50
 
 # Of fewer values the least and the greatest enclose the median in less than 95 of 100 cases.
-_LEAST_VALUES = 6
+LEAST_VALUES = 6
 
 # All relabellings are tried where there are at most so many, else so many random ones.
 _MAX_RELABELLINGS = 5000
@@ -62,7 +62,7 @@ def median_interval(values: Floats) -> MedianInterval:
     high = min(math.ceil(n / 2 + half_width), n - 1)
     values.partition(sorted({low, (n - 1) // 2, n // 2, high}))
     middle = (float(values[(n - 1) // 2]) + float(values[n // 2])) / 2
-    if n < _LEAST_VALUES:
+    if n < LEAST_VALUES:
         return MedianInterval(middle, -math.inf, math.inf)
     return MedianInterval(middle, float(values[low]), float(values[high]))
 

@@ -115,6 +115,8 @@ def _explained(page: Page, diff: Diff, phase: PhaseChange, top: int) -> list[str
     others += [_Row(SAME, part.part, "", part.a_s, part.b_s, part.share, None) for part in phase.outside]
     others.sort(key=lambda row: -abs(row.share))
     shown = [*map(_node, findings), *(row for row in others if abs(row.share) >= _SHOWN_SHARE)][:top]
+    if not shown:
+        return []
     whole_change = f"{'+' if phase.change_s >= 0 else '-'}{duration(abs(phase.change_s)).strip()}"
     chance = ", perhaps by chance" if phase.verdict == SAME else ""
     title = f"{phase.phase}: {whole_change} ({_signed(phase.ratio - 1)}) a {phase.per}{chance}"
