@@ -103,7 +103,7 @@ struct gv_span_columns {
  * in ticks. Returns how many spans were added. */
 GV_EXPORT int64_t gv_totals_add(const struct gv_span *spans, size_t count, const struct gv_run_nodes *runs,
                                 size_t run_count, struct gv_node_total *totals, size_t total_count, uint32_t *keys,
-                                float *walls);
+                                float *walls, uint8_t *seen);
 
 /* Sorts wall times by key. On entry ends[key] is where those of a key begin in `out` [count], on return where they end.
  * GV_E_MALFORMED if the begins do not fit the keys. */

@@ -24,7 +24,7 @@ static const struct gv_run_nodes *run_of(const struct gv_run_nodes *runs, size_t
 }
 
 int64_t gv_totals_add(const struct gv_span *spans, size_t count, const struct gv_run_nodes *runs, size_t run_count,
-                      struct gv_node_total *totals, size_t total_count, uint32_t *keys, float *walls) {
+                      struct gv_node_total *totals, size_t total_count, uint32_t *keys, float *walls, uint8_t *seen) {
     int64_t added = 0;
     size_t at = 0;
     for (size_t i = 0; i < count; i++) {
@@ -49,6 +49,7 @@ int64_t gv_totals_add(const struct gv_span *spans, size_t count, const struct gv
         total->wait += span->wait;
         total->fused = span->fused > total->fused ? span->fused : total->fused;
         total->threads = span->threads > total->threads ? span->threads : total->threads;
+        seen[at] = 1;
         keys[added] = (uint32_t)key;
         walls[added] = (float)wall;
         added++;

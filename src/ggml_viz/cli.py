@@ -20,7 +20,21 @@ from ggml_viz.errors import UserError, print_error
 from ggml_viz.settings import add_common_arguments
 from ggml_viz.settings.load import load
 
-COMMANDS = ("run", "attach", "ps", "ctl", "report", "diff", "info", "probe", "doctor", "demo", "config", "agent-path")
+COMMANDS = (
+    "run",
+    "attach",
+    "ps",
+    "ctl",
+    "report",
+    "diff",
+    "query",
+    "info",
+    "probe",
+    "doctor",
+    "demo",
+    "config",
+    "agent-path",
+)
 
 DESCRIPTION = "Record what a ggml runtime (llama.cpp, whisper.cpp, …) does while it runs, and say where the time went."
 

@@ -297,7 +297,7 @@ def _core() -> ctypes.CDLL:
         "gv_graph_decode": (i64, [pointer, size, pointer, size]),
         "gv_placement_decode": (i64, [pointer, size, pointer, pointer, pointer, size]),
         "gv_fold_spans": (i64, [pointer, size, pointer, size]),
-        "gv_totals_add": (i64, [pointer, size, pointer, size, pointer, size, pointer, pointer]),
+        "gv_totals_add": (i64, [pointer, size, pointer, size, pointer, size, pointer, pointer, pointer]),
         "gv_totals_group": (i64, [pointer, pointer, size, pointer, size, pointer]),
         "gv_workers_add": (i64, [pointer, size, pointer, size, pointer, size, pointer, size, size]),
         "gv_spans_columns": (
@@ -432,6 +432,7 @@ def totals_add(
     totals: Structured,
     keys: npt.NDArray[np.uint32],
     walls: npt.NDArray[np.float32],
+    seen: npt.NDArray[np.bool_],
 ) -> int:
     """Adds spans to the totals of their nodes.
 
@@ -441,16 +442,18 @@ def totals_add(
         totals: NODE_TOTAL_DTYPE array [2 * places]; each place has one for the node alone, one for it fused.
         keys: [n], gets the index in `totals` of each span that was added.
         walls: [n], gets its wall time in ticks.
+        seen: [runs], set where a run had any of the spans.
 
     Returns:
         How many spans were added.
     """
     assert spans.flags.c_contiguous
     assert min(keys.size, walls.size) >= spans.size
+    assert seen.size == runs.size
     return int(
         _core().gv_totals_add(
             *(spans.ctypes.data, spans.size, runs.ctypes.data, runs.size, totals.ctypes.data, totals.size),
-            *(keys.ctypes.data, walls.ctypes.data),
+            *(keys.ctypes.data, walls.ctypes.data, seen.ctypes.data),
         )
     )
 

@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ggml_viz.model.measured import MeasuredNodes, group_by
+from ggml_viz.model.ahead import side_by_side
+from ggml_viz.model.measured import Group, MeasuredNodes, group_by
 from ggml_viz.model.trace import Process, shifted
+
+# Below, sorting takes less than starting a thread.
+_MANY_SPANS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +57,26 @@ class WorkerTotal:
 
 def op_totals(nodes: MeasuredNodes) -> list[OpTotal]:
     """Adds up executed nodes by op; what took longest comes first."""
-    totals = []
-    for group in group_by([nodes.op]):
+
+    def total(group: Group) -> OpTotal:
         rows = group.rows
         p50_s, p99_s = quantiles(nodes.walls_s(rows), (0.50, 0.99))
-        totals.append(
-            OpTotal(
-                op=group.key[0],
-                rows=rows,
-                spans=int(nodes.count[rows].sum()),
-                seconds=float(nodes.wall_s[rows].sum()),
-                work_s=float(nodes.work_s[rows].sum()),
-                wait_s=float((nodes.inner_s[rows] + nodes.wait_s[rows]).sum()),
-                p50_s=p50_s,
-                p99_s=p99_s,
-            )
+        return OpTotal(
+            op=group.key[0],
+            rows=rows,
+            spans=int(nodes.count[rows].sum()),
+            seconds=float(nodes.wall_s[rows].sum()),
+            work_s=float(nodes.work_s[rows].sum()),
+            wait_s=float((nodes.inner_s[rows] + nodes.wait_s[rows]).sum()),
+            p50_s=p50_s,
+            p99_s=p99_s,
         )
-    return sorted(totals, key=lambda total: -total.seconds)
+
+    groups = group_by([nodes.op])
+    # What has many spans first, so that two threads end at about the same time.
+    groups.sort(key=lambda group: -int(nodes.count[group.rows].sum()))
+    many = nodes.count.sum() > _MANY_SPANS
+    return sorted(side_by_side(total, groups, 2 if many else 1), key=lambda op: -op.seconds)
 
 
 def quantiles(walls_s: npt.NDArray[np.floating[Any]], shares: Sequence[float]) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -171,18 +171,7 @@ def measure_nodes(process: Process) -> NodeTimes:
     seen = np.zeros(len(runs), bool)
     filled = 0
     for records, spans in process.nodes():
-        filled += totals_add(spans, run_nodes, totals, keys[filled:], walls[filled:])
+        filled += totals_add(spans, run_nodes, totals, keys[filled:], walls[filled:], seen)
         workers_add(records, run_nodes, places.op, workers)
-        seen |= _among(runs.number, spans["run"])
     used = int(np.max(np.flatnonzero(workers["count"].any(axis=0)), initial=-1)) + 1
     return NodeTimes(process.clock, totals, keys[:filled], walls[:filled], workers[:, :used], seen)
-
-
-def _among(numbers: npt.NDArray[np.uint32], sorted_runs: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which of the sorted numbers occur among the sorted runs."""
-    if not len(sorted_runs):
-        return np.zeros(len(numbers), bool)
-    # Only few distinct ones in many: the ends of each stretch are enough.
-    low = np.searchsorted(sorted_runs, numbers)
-    found: npt.NDArray[np.bool_] = sorted_runs[np.minimum(low, len(sorted_runs) - 1)] == numbers
-    return found

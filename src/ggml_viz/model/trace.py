@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ggml_viz.model.ahead import one_ahead, side_by_side
 from ggml_viz.model.attribution import Attribution, NamingRules, attribute, load_rules
 from ggml_viz.model.clock import Clock
 from ggml_viz.model.cost import Cost, cost
@@ -190,30 +191,43 @@ class Process:
 
         Yields:
             The next records, in no order, of which the NODEs are nodes on one thread: RECORD_DTYPE array [n],
-            overwritten by the next window; and all nodes, all threads together, of the runs that no record is left of:
-            SPAN_DTYPE array [m], sorted by run, then node.
+            overwritten once the next window was asked for; and all nodes, all threads together, of the runs that no
+            record is left of: SPAN_DTYPE array [m], sorted by run, then node.
+        """
+        windows = self._windows()
+        for window, waiting, limit in one_ahead(windows) if self.file.record_count > _WINDOW_RECORDS else windows:
+            spans = fold_spans(window)
+            yield window[waiting:], spans if limit is None else spans[: np.searchsorted(spans["run"], limit)]
+
+    def _windows(self) -> Iterator[tuple[Structured, int, np.int64 | None]]:
+        """Decodes the records, a window at a time.
+
+        Yields:
+            Records, how many of them were in the window before too, and the first run of which there may be more to
+            come; None: of no run is there more.
         """
         index = self._index
-        window = np.empty(_WINDOW_RECORDS, RECORD_DTYPE)
+        # Two, so that one can be looked at while the other is filled.
+        window, other = np.empty(_WINDOW_RECORDS, RECORD_DTYPE), np.empty(_WINDOW_RECORDS, RECORD_DTYPE)
         filled = waiting = 0
         for position, chunk in enumerate(index.chunks):
             if filled + chunk.count > len(window):
                 window = np.concatenate([window[:filled], np.empty(filled + chunk.count, RECORD_DTYPE)])
             decoded = self.file.decode(chunk, window[filled:])
             filled += _keep_whole(window[filled : filled + decoded], self.file, index.last_partial_run)
-            last = position + 1 == len(index.chunks)
-            # A window grows with what had to wait for it, so that no record waits again and again.
-            if not last and filled - waiting < max(_WINDOW_RECORDS // 2, waiting):
-                continue
-            spans = fold_spans(window[:filled])
-            if last:
-                yield window[waiting:filled], spans
+            if position + 1 == len(index.chunks):
+                yield window[:filled], waiting, None
                 return
+            # A window grows with what had to wait for it, so that no record waits again and again.
+            if filled - waiting < max(_WINDOW_RECORDS // 2, waiting):
+                continue
             limit = index.first_runs[position + 1]
-            yield window[waiting:filled], spans[: np.searchsorted(spans["run"], limit)]
             later = window[np.flatnonzero(window["run"][:filled] >= limit)]
+            yield window[:filled], waiting, limit
+            # Only now is it certain that nobody looks at the other one any more.
+            window, other = other if len(other) >= len(window) else np.empty(len(window), RECORD_DTYPE), window
             filled = waiting = len(later)
-            window[:waiting] = later
+            window[:filled] = later
 
     @property
     def undecodable_records(self) -> int:
@@ -250,33 +264,34 @@ class _Index:
 
     @classmethod
     def of(cls, file: ProcessTrace) -> _Index:
-        window = np.empty(_WINDOW_RECORDS, RECORD_DTYPE)
-        others: list[Structured] = []
-        chunks: list[RecordChunk] = []
-        first_runs: list[npt.NDArray[np.int64]] = []
+        chunks = file.record_chunks
+        half = len(chunks) // 2 if file.record_count > _WINDOW_RECORDS else 0
+        passes = side_by_side(lambda part: _Pass(file, part), [part for part in (chunks[:half], chunks[half:]) if part])
+        firsts = np.concatenate([*(first for each in passes for first in each.first_runs), np.empty(0, np.int64)])
+        order = np.argsort(firsts, kind="stable")
+        with_nodes = [chunk for each in passes for chunk in each.chunks]
+        rest = np.concatenate([*(found for each in passes for found in each.others), np.empty(0, RECORD_DTYPE)])
+        last_partial_run = max((each.last_partial_run for each in passes), default=0)
+        rest = rest[: _keep_whole(rest, file, last_partial_run)]
+        undecodable = sum(each.undecodable for each in passes)
+        return cls(rest, [with_nodes[i] for i in order], firsts[order], undecodable, last_partial_run)
+
+
+class _Pass:
+    """One pass over some chunks of records: what an _Index says, in the order of the chunks."""
+
+    def __init__(self, file: ProcessTrace, chunks: Sequence[RecordChunk]) -> None:
+        self.others: list[Structured] = []
+        self.chunks: list[RecordChunk] = []
+        self.first_runs: list[npt.NDArray[np.int64]] = []
+        self.undecodable = self.last_partial_run = 0
+        window = np.empty(_WINDOW_RECORDS // 8, RECORD_DTYPE)
         batch: list[RecordChunk] = []
         starts: list[int] = []
-        filled = undecodable = last_partial_run = 0
-
-        def look() -> None:
-            nonlocal last_partial_run
-            records = window[:filled]
-            if file.let_go:
-                partial = records["run"][records["start"] <= file.whole_from]
-                last_partial_run = max(last_partial_run, int(partial.max(initial=0)))
-            run = records["run"].astype(np.int64)
-            is_other = records["kind"] != KIND_NODE
-            if is_other.any():
-                others.append(records[is_other])
-                run[is_other] = _NO_RUN
-            first = np.minimum.reduceat(run, starts)
-            has_nodes = first != _NO_RUN
-            chunks.extend(chunk for chunk, has in zip(batch, has_nodes, strict=True) if has)
-            first_runs.append(first[has_nodes])
-
-        for chunk in file.record_chunks:
-            if batch and filled + chunk.count > _WINDOW_RECORDS // 8:
-                look()
+        filled = 0
+        for chunk in chunks:
+            if batch and filled + chunk.count > len(window):
+                self._look(file, window[:filled], batch, starts)
                 batch, starts, filled = [], [], 0
             if chunk.count > len(window):
                 window = np.empty(chunk.count, RECORD_DTYPE)
@@ -285,14 +300,23 @@ class _Index:
                 starts.append(filled)
                 filled += decoded
             else:
-                undecodable += chunk.count
+                self.undecodable += chunk.count
         if batch:
-            look()
-        firsts = np.concatenate([*first_runs, np.empty(0, np.int64)])
-        order = np.argsort(firsts, kind="stable")
-        rest = np.concatenate([*others, window[:0]])
-        rest = rest[: _keep_whole(rest, file, last_partial_run)]
-        return cls(rest, [chunks[i] for i in order], firsts[order], undecodable, last_partial_run)
+            self._look(file, window[:filled], batch, starts)
+
+    def _look(self, file: ProcessTrace, records: Structured, batch: list[RecordChunk], starts: list[int]) -> None:
+        if file.let_go:
+            partial = records["run"][records["start"] <= file.whole_from]
+            self.last_partial_run = max(self.last_partial_run, int(partial.max(initial=0)))
+        run = records["run"].astype(np.int64)
+        is_other = records["kind"] != KIND_NODE
+        if is_other.any():
+            self.others.append(records[is_other])
+            run[is_other] = _NO_RUN
+        first = np.minimum.reduceat(run, starts)
+        has_nodes = first != _NO_RUN
+        self.chunks.extend(chunk for chunk, has in zip(batch, has_nodes, strict=True) if has)
+        self.first_runs.append(first[has_nodes])
 
 
 def _keep_whole(records: Structured, file: ProcessTrace, last_partial_run: int) -> int:

@@ -1,0 +1,184 @@
+"""The tables of a trace in SQL, by DuckDB.
+
+A query costs what it asks for: only the tables and columns that its text names are made and handed over, as numpy
+arrays that DuckDB reads where they lie. Nothing else can be reached from a query: neither files nor the network.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ggml_viz.errors import UserError
+from ggml_viz.model.table import Text
+from ggml_viz.model.tables import FIELDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ggml_viz.model.trace import Trace
+
+# Longer text columns go as numbers and a table of what they stand for; shorter ones as they are.
+_LONG_ROWS = 50_000
+_ROWS_AT_ONCE = 10_000
+_WORD = re.compile(r"\w+")
+_TEXT = re.compile(r"'(?:[^']|'')*'")
+# What reads columns without naming them: SELECT *, t.*, COLUMNS(…), FROM without SELECT, NATURAL JOIN, SUMMARIZE.
+_ALL = re.compile(
+    r"(\bselect|\bdistinct|\ball|,|\.)\s*\*|\b(columns|natural|summarize|describe|pivot|unpivot)\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a query returned.
+
+    Attributes:
+        columns: Names.
+        types: DuckDB's names of their types.
+        batches: The rows, some at a time.
+    """
+
+    columns: list[str]
+    types: list[str]
+    batches: Iterator[list[tuple[Any, ...]]]
+
+
+class Database:
+    """A connection in which the tables of a trace can be queried.
+
+    Args:
+        trace: The trace.
+
+    Raises:
+        UserError: DuckDB is not installed.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        try:
+            import duckdb
+        except ImportError:
+            raise UserError("duckdb is not installed", "Install it with: pip install 'ggml-viz[sql]'") from None
+        self._duckdb = duckdb
+        self._trace = trace
+        self._connection = duckdb.connect(config={"python_enable_replacements": False})
+        self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET lock_configuration = true")
+        self._given: dict[str, set[str]] = {}
+
+    def query(self, sql: str) -> Result:
+        """Runs a query.
+
+        Raises:
+            UserError: It is wrong, with what DuckDB says of it.
+            KeyboardInterrupt: It was interrupted.
+        """
+        for table, columns in _named(sql).items():
+            self._give(table, columns)
+        try:
+            cursor = self._connection.execute(sql)
+        except self._duckdb.BinderException as error:
+            # It may name columns in a way that its text does not show.
+            missing = [table for table in _named(sql) if self._given[table] != set(self._trace.table(table))]
+            if not missing:
+                raise _told(error) from None
+            for table in missing:
+                self._give(table, self._trace.table(table).columns)
+            try:
+                cursor = self._connection.execute(sql)
+            except self._duckdb.Error as second:
+                raise _told(second) from None
+        except self._duckdb.InterruptException:
+            raise KeyboardInterrupt from None
+        except self._duckdb.Error as error:
+            raise _told(error) from None
+        described = cursor.description or []
+        return Result([row[0] for row in described], [str(row[1]) for row in described], self._batches(cursor))
+
+    def write_parquet(self, sql: str, path: Path) -> int:
+        """Writes what a query returns to a Parquet file, and returns how many rows that is.
+
+        Raises:
+            UserError: The query is wrong, or the file cannot be written.
+        """
+        result = self.query(sql)
+        rows = [row for batch in result.batches for row in batch]
+        with self._duckdb.connect() as own:
+            try:
+                columns = ", ".join(
+                    f"{_quoted(name)} {kind}" for name, kind in zip(result.columns, result.types, strict=True)
+                )
+                own.execute(f"CREATE TABLE result ({columns})")
+                if rows:
+                    own.executemany(f"INSERT INTO result VALUES ({', '.join('?' * len(result.columns))})", rows)
+                own.execute(f"COPY result TO '{str(path).replace(chr(39), chr(39) * 2)}' (FORMAT parquet)")
+            except self._duckdb.Error as error:
+                raise _told(error) from None
+        return len(rows)
+
+    def _batches(self, cursor: Any) -> Iterator[list[tuple[Any, ...]]]:
+        try:
+            while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+                yield rows
+        except self._duckdb.InterruptException:
+            raise KeyboardInterrupt from None
+        except self._duckdb.Error as error:
+            raise _told(error) from None
+
+    def _give(self, name: str, columns: Sequence[str]) -> None:
+        """Makes a table visible, with these columns and those that it has already."""
+        known = self._given.get(name, set())
+        table = self._trace.table(name)
+        wanted = [column for column in table.columns if column in known or column in columns] or table.columns[:1]
+        if known.issuperset(wanted):
+            return
+        arrays: dict[str, Any] = {}
+        selected, joins = [], []
+        for column, values in table.load(wanted).items():
+            quoted = _quoted(column)
+            if not isinstance(values, Text):
+                arrays[column] = values
+                selected.append(f"data.{quoted}")
+            elif len(values) <= _LONG_ROWS:
+                arrays[column] = np.asarray(values)
+                selected.append(f"data.{quoted}")
+            else:
+                names = f"{name} {column}"
+                texts = np.array([*values.values, ""], object)[:-1]
+                self._connection.register(names, {"code": np.arange(len(texts), dtype=np.uint32), "text": texts})
+                arrays[column] = values.codes
+                joins.append(f"LEFT JOIN {_quoted(names)} ON data.{quoted} = {_quoted(names)}.code")
+                selected.append(f"{_quoted(names)}.text AS {quoted}")
+        self._connection.register(f"{name} data", arrays)
+        source = f"{_quoted(name + ' data')} AS data {' '.join(joins)}"
+        self._connection.execute(
+            f"CREATE OR REPLACE VIEW {name} AS SELECT {', '.join(selected)} FROM {source}"
+        ).fetchall()
+        self._given[name] = set(wanted)
+
+
+def _named(sql: str) -> dict[str, list[str]]:
+    """The tables that the text of a query names, and the columns of each; more than it needs, if in doubt."""
+    plain = _TEXT.sub("''", sql)
+    words = {word.lower() for word in _WORD.findall(plain)}
+    takes_all = "select" not in words or _ALL.search(plain) is not None
+    return {
+        name: [field.name for field in fields if takes_all or field.name in words]
+        for name, fields in FIELDS.items()
+        if name in words
+    }
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _told(error: Exception) -> UserError:
+    """DuckDB's message without what a program would want to know of it."""
+    lines = [line.rstrip() for line in str(error).split("\n\n")[0].splitlines() if line.strip()]
+    at = [line for line in str(error).splitlines() if line.startswith("LINE")]
+    return UserError(" ".join(lines) or "the query failed", at[0] if at else None)
