@@ -42,6 +42,8 @@ PROMPT = (
 )
 TOKENS = 32
 
+SLOW_TIMES = 16  # how many times more `slow_rms_norm` adds up
+
 
 def cache_folder() -> Path:
     """Where everything fetched and built for tests lies."""
@@ -205,6 +207,42 @@ def llama_cpp_backend_dl() -> Path:
         shutil.copy2(program, folder / "bin")
 
     return once(f"{source.name}-shared-backend-dl", make) / "bin" / program.name
+
+
+def slow_rms_norm() -> Path:
+    """A folder of libraries which, found first, give llama.cpp's programs another CPU backend: its RMS_NORM is slow.
+
+    It computes the same, but adds up each row SLOW_TIMES times more.
+    """
+    source = llama_cpp_source()
+    loop = "                // worth switching to explicit SIMD?\n"
+    again = (
+        f"                for (int again = 0; again < {SLOW_TIMES}; again++) {{\n"
+        "                    for (int64_t i00 = 0; i00 < ne00; i00++) { sum += (ggml_float)(x[i00] * x[i00]); }\n"
+        "                    volatile ggml_float sink = sum; (void) sink; sum = 0.0;\n"
+        "                }\n"
+    )
+
+    def make(folder: Path) -> None:
+        # Only ggml is another; the rest is there because ggml is configured by it.
+        sources, build = folder / "source", folder / "build"
+        sources.mkdir()
+        for path in source.iterdir():
+            if path.name != "ggml":
+                (sources / path.name).symlink_to(path)
+        shutil.copytree(source / "ggml", sources / "ggml")
+        kernels = sources / "ggml" / "src" / "ggml-cpu" / "ops.cpp"
+        text = kernels.read_text()
+        at = text.index(loop, text.index("static void ggml_compute_forward_rms_norm_f32("))
+        kernels.write_text(text[:at] + again + text[at:])
+        options = {**_OPTIONS, "BUILD_SHARED_LIBS": "ON"}
+        call("cmake", "-S", sources, "-B", build, "-G", "Ninja", *(f"-D{k}={v}" for k, v in options.items()))
+        call("cmake", "--build", build, "--target", "ggml-cpu")
+        (folder / "lib").mkdir()
+        for library in build.rglob("libggml-cpu.so*"):
+            shutil.copy2(library, folder / "lib", follow_symlinks=False)
+
+    return once(f"{source.name}-slow-rms-norm-{SLOW_TIMES}", make) / "lib"
 
 
 def _built(target: str, name: str, more: Mapping[str, str]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ggml_viz.model.phases import OTHER, PHASES
 from ggml_viz.model.trace import STATUS_UNFINISHED, Process
@@ -28,8 +29,25 @@ class PhaseTotal:
     seconds: float = 0.0
 
 
-def phase_totals(process: Process) -> dict[str, PhaseTotal]:
-    """Adds up the runs of a process by phase.
+@dataclass(frozen=True, slots=True)
+class PhaseSteps:
+    """The runs of one phase, each with the time until the next of its streak begins, of the last until its end.
+
+    Attributes:
+        begin_s: When each step began, on the monotonic clock, in this order: float64 array [runs].
+        seconds: How long it took, float64 array [runs].
+        graph_s: How much of it the run took, float64 array [runs].
+        tokens: That went through the model in each, 0 in one that did not finish: int64 array [runs].
+    """
+
+    begin_s: npt.NDArray[np.float64]
+    seconds: npt.NDArray[np.float64]
+    graph_s: npt.NDArray[np.float64]
+    tokens: npt.NDArray[np.int64]
+
+
+def phase_steps(process: Process) -> dict[str, PhaseSteps]:
+    """Takes the time of each phase of a process apart into steps of a run each.
 
     The time of a phase is that of its streaks. A streak is an unbroken sequence of runs of one phase, and lasts from
     the begin of its first run to the end of its last: what the program does between two tokens (sampling, building the
@@ -40,7 +58,7 @@ def phase_totals(process: Process) -> dict[str, PhaseTotal]:
         By phase, in the order of PHASES; only those that occurred.
     """
     runs = process.runs
-    totals: dict[str, PhaseTotal] = {}
+    steps: dict[str, PhaseSteps] = {}
     order = np.argsort(runs.begin, kind="stable")
     other = runs.phase[order] == PHASES.index(OTHER)
     for chosen in (order[~other], order[other]):
@@ -52,14 +70,24 @@ def phase_totals(process: Process) -> dict[str, PhaseTotal]:
         end = begin + duration
         idle = begin[1:] - end[:-1] > np.maximum(duration[:-1], IDLE_S)
         starts = np.concatenate([[0], np.flatnonzero((phase[1:] != phase[:-1]) | idle) + 1])
-        lengths = np.maximum.reduceat(end, starts) - begin[starts]
+        seconds = np.diff(begin, append=0.0)
+        last = np.concatenate([starts[1:] - 1, [len(chosen) - 1]])
+        seconds[last] = np.maximum.reduceat(end, starts) - begin[last]
         tokens = np.where(runs.status[chosen] == STATUS_UNFINISHED, 0, runs.tokens[chosen])
         for index, name in enumerate(PHASES):
             mine = phase == index
             if mine.any():
-                totals[name] = PhaseTotal(
-                    runs=int(np.count_nonzero(mine)),
-                    tokens=int(tokens[mine].sum()),
-                    seconds=float(lengths[phase[starts] == index].sum()),
-                )
-    return {name: totals[name] for name in PHASES if name in totals}
+                steps[name] = PhaseSteps(begin[mine], seconds[mine], duration[mine], tokens[mine])
+    return {name: steps[name] for name in PHASES if name in steps}
+
+
+def phase_totals(process: Process) -> dict[str, PhaseTotal]:
+    """Adds up the runs of a process by phase; `phase_steps` says what its time is.
+
+    Returns:
+        By phase, in the order of PHASES; only those that occurred.
+    """
+    return {
+        name: PhaseTotal(len(steps.seconds), int(steps.tokens.sum()), float(steps.seconds.sum()))
+        for name, steps in phase_steps(process).items()
+    }

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from ggml_viz.errors import UserError
 from ggml_viz.export.selection import Selection
+from ggml_viz.model.phases import PHASES
 from ggml_viz.model.tables import FIELDS
 from ggml_viz.model.trace import Trace
 
@@ -40,12 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="PATH", help="the file to write; -: standard output")
     parser.add_argument("--table", choices=FIELDS, default="spans", metavar="NAME", help="of csv, json, parquet")
     parser.add_argument(
-        "--from", dest="from_s", type=_seconds, default=0.0, metavar="S", help="seconds since the begin"
+        "--from", dest="from_s", type=_seconds, default=0.0, metavar="S", help="seconds after its begin"
     )
-    parser.add_argument("--until", dest="until_s", type=_seconds, default=math.inf, metavar="S", help="and until when")
-    parser.add_argument("--ops", type=_names, default=frozenset(), metavar="OP,…", help="only nodes of these ops")
     parser.add_argument(
-        "--phases", type=_phases, default=frozenset(), metavar="PHASE,…", help="only runs of these phases"
+        "--until", dest="until_s", type=_seconds, default=math.inf, metavar="S", help="seconds, likewise"
+    )
+    parser.add_argument("--op", action="append", default=[], metavar="OP", help="only nodes of this op, or of several")
+    parser.add_argument(
+        "--phase", action="append", choices=PHASES, default=[], help="only runs of this phase, or of several"
     )
 
 

@@ -251,7 +251,7 @@ def _dimensions(graph: Graph) -> npt.NDArray[np.int64]:
 
 
 def _shape_text(dimensions: list[list[int]]) -> str:
-    own, *sources = ("x".join(map(str, _without_ones(ne))) for ne in dimensions if any(ne))
+    own, *sources = ["x".join(map(str, _without_ones(ne))) for ne in dimensions if any(ne)] or [""]
     return f"{own} < {', '.join(sources)}" if sources else own
 
 
