@@ -143,7 +143,7 @@ class Table(Mapping[str, "Column"]):
         for name, column in self.load(names).items():
             if isinstance(column, Text):
                 values = arrow.array(column.values, arrow.string())
-                arrays[name] = arrow.DictionaryArray.from_arrays(arrow.array(column.codes.astype(np.int32)), values)
+                arrays[name] = arrow.DictionaryArray.from_arrays(arrow.array(column.codes), values)
             elif isinstance(column, np.ma.MaskedArray):
                 arrays[name] = arrow.array(column.data, mask=np.ma.getmaskarray(column))
             else:

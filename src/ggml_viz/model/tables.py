@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ggml_viz.model.ahead import one_ahead
 from ggml_viz.model.phases import PHASES
 from ggml_viz.model.table import Column, Field, Table, Text
 from ggml_viz.native import KIND_NODE, SPAN_COLUMNS, MalformedError, placement_decode, spans_columns
@@ -447,7 +448,7 @@ def _spans(trace: Trace, names: Sequence[str]) -> dict[str, Column]:
         run_nodes = places.of_runs(process.runs)
         origin_ns = float(clock.origin.monotonic_ns) - trace.started_monotonic_ns
         scale = (clock.origin.ticks % (1 << 64), origin_ns, clock.ns_per_tick)
-        for _, spans in process.nodes():
+        for spans in one_ahead(spans for _, spans in process.nodes()):
             filled += spans_columns(spans, run_nodes, scale, of_places, columns, filled)
         lengths.append(filled - before)
     made: dict[str, Column] = {name: column[:filled] for name, column in columns.items()}
