@@ -302,7 +302,7 @@ def first_run_cold(evidence: Evidence) -> Iterator[Finding]:
             for first_s, median_s in _first_runs(process, number):
                 if first_s - median_s > worst_s - typical_s:
                     worst_s, typical_s = first_s, median_s
-        if worst_s - typical_s >= _COLD_S and worst_s >= _COLD_TIMES * typical_s:
+        if typical_s and worst_s - typical_s >= _COLD_S and worst_s >= _COLD_TIMES * typical_s:
             yield from evidence.found(
                 "first-run-cold",
                 phase,

@@ -197,6 +197,7 @@ COPY_KINDS = ("set", "get", "tensor", "fill")
 APPLICATION = "application"
 
 _SUBMITTED = 8
+_MAX_U64 = (1 << 64) - 1
 _UNKNOWN_NODE = 0xFFFF_FFFF
 
 
@@ -267,7 +268,7 @@ def _processes(trace: Trace) -> dict[str, Column]:
         "began_ns": _whole(np.array(began, np.float64)),
         "end": Text.of([END_CUT if f.done is None else END_NAMES[min(f.done, len(END_NAMES) - 1)] for f in files]),
         "records": np.array([file.record_count for file in files], np.uint64),
-        "lost": np.array([float(c.lost) + c.dropped if c else 0 for c in counters], np.float64).astype(np.uint64),
+        "lost": np.array([min(c.lost + c.dropped, _MAX_U64) if c else 0 for c in counters], np.uint64),
         "skipped": np.array([c.skipped if c else 0 for c in counters], np.uint64),
         "distorting": np.array(
             [any(note.level == NOTE_DISTORTING for note in file.definitions.notes) for file in files], bool
@@ -448,7 +449,7 @@ def _spans(trace: Trace, names: Sequence[str]) -> dict[str, Column]:
         run_nodes = places.of_runs(process.runs)
         origin_ns = float(clock.origin.monotonic_ns) - trace.started_monotonic_ns
         scale = (clock.origin.ticks % (1 << 64), origin_ns, clock.ns_per_tick)
-        for spans in one_ahead(spans for _, spans in process.nodes()):
+        for spans in one_ahead((spans for _, spans in process.nodes()), process.is_large):
             filled += spans_columns(spans, run_nodes, scale, of_places, columns, filled)
         lengths.append(filled - before)
     made: dict[str, Column] = {name: column[:filled] for name, column in columns.items()}
