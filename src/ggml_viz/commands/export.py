@@ -25,11 +25,14 @@ EXAMPLES = """\
   speedscope   flame graphs: phase, layer, role, op (speedscope.app)
   csv, json    a table (--table; docs/python-api.md lists them)
   parquet      the same, for polars, pandas, DuckDB (extra "arrow")
+  svg, png     a picture (--picture; extra "plots")
+  dot          a layer's nodes and edges, or all layers, for Graphviz
 
 examples:
   ggml-viz export run.ggmlviz --to perfetto -o run.perfetto-trace
   ggml-viz export run.ggmlviz --to chrome --from 1.5 --until 2 -o run.json
   ggml-viz export run.ggmlviz --to parquet --table spans -o spans.parquet
+  ggml-viz export run.ggmlviz --to svg --picture roofline -o roofline.svg
   ggml-viz export run.ggmlviz --to csv --table runs --phase decode -o - | head
 """
 
@@ -50,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--phase", action="append", choices=PHASES, default=[], help="only runs of this phase, or of several"
     )
+    parser.add_argument("--picture", choices=PICTURES, default="ops", help="of svg, png (default: ops)")
+    parser.add_argument("--layer", type=int, metavar="N", help="of --picture layer and dot (default: 0, and all)")
+    parser.add_argument("--graph", type=int, metavar="N", help="likewise (default: the one that ran most often)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,6 +76,9 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < math.inf:
         raise ValueError
     return seconds
+
+
+PICTURES = ("ops", "timeline", "roofline", "memory", "layer")
 
 
 @contextlib.contextmanager
@@ -143,6 +152,18 @@ def _parquet(selection: Selection, args: argparse.Namespace, out: BinaryIO) -> N
     table.write_parquet(selection, args.table, out)
 
 
+def _picture(selection: Selection, args: argparse.Namespace, out: BinaryIO) -> None:
+    from ggml_viz.export import pictures
+
+    pictures.write(selection, args.picture, args.to, args.layer or 0, args.graph, out)
+
+
+def _dot(selection: Selection, args: argparse.Namespace, out: BinaryIO) -> None:
+    from ggml_viz.export import dot
+
+    dot.write(selection.trace, args.layer, args.graph, out)
+
+
 FORMATS: dict[str, Callable[[Selection, argparse.Namespace, BinaryIO], None]] = {
     "chrome": _chrome,
     "perfetto": _perfetto,
@@ -150,5 +171,8 @@ FORMATS: dict[str, Callable[[Selection, argparse.Namespace, BinaryIO], None]] = 
     "csv": _csv,
     "json": _json,
     "parquet": _parquet,
+    "svg": _picture,
+    "png": _picture,
+    "dot": _dot,
 }
 """What a trace can be turned into. Each imports what it takes when it is asked for."""
