@@ -16,6 +16,7 @@ from ggml_viz.export.selection import Selection
 from ggml_viz.model.phases import PHASES
 from ggml_viz.model.tables import FIELDS
 from ggml_viz.model.trace import Trace
+from ggml_viz.settings import add_ui_arguments
 
 NAME = "export"
 HELP = "turn a trace into what other tools open"
@@ -56,13 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--picture", choices=PICTURES, default="ops", help="of svg, png (default: ops)")
     parser.add_argument("--layer", type=int, metavar="N", help="of --picture layer and dot (default: 0, and all)")
     parser.add_argument("--graph", type=int, metavar="N", help="likewise (default: the one that ran most often)")
+    add_ui_arguments(parser, "naming")
 
 
 def run(args: argparse.Namespace) -> int:
     """Writes the file."""
     if args.from_s >= args.until_s:
         raise UserError("--from is not before --until: nothing is left to export", exit_status=2)
-    trace = Trace.open(args.file)
+    trace = Trace.open(args.file, args.settings.ui.naming)
     records = sum(process.file.record_count for process in trace.watched)
     with _progress(records) as advance, _output(args.output) as out:
         ops = frozenset(op.upper() for op in args.op)

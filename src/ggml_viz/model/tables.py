@@ -102,6 +102,9 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("layer", "number of the layer it belongs to; missing: to none"),
         Field("role", "its role in the layer or the model: attn_q, ffn_down, output; empty: not known"),
         Field("phase", "of its graph"),
+        Field("flops", "operations of one execution, by formulae over its shapes; missing: not modelled"),
+        Field("moved_bytes", "bytes that one execution reads and writes, likewise"),
+        Field("weight_bytes", "those of them that are read from weights"),
         Field("executions", "how often it was executed, alone or first of a fused group"),
         Field(
             "wall_ns", "what its executions took, from the first thread's begin until the closing barrier opened, in ns"
@@ -389,6 +392,14 @@ def _nodes(trace: Trace) -> dict[str, Column]:
         {name: tensors[name][chosen] for name in ("process", "graph", "name", "op", "type", "layer", "role")},
     )
     columns["node"] = tensors["tensor"][chosen]
+    costs = [trace.watched[index].costs[number] for index, number, _ in _each_graph(trace)]
+    for name, parts in (
+        ("flops", [cost.flops for cost in costs]),
+        ("moved_bytes", [cost.bytes for cost in costs]),
+        ("weight_bytes", [cost.weight_bytes for cost in costs]),
+    ):
+        values = _joined(parts, np.float64)
+        columns[name] = np.ma.MaskedArray(np.nan_to_num(values), mask=~np.isfinite(values))
     # Nodes lie one behind the other, graph by graph, as the places of each process do.
     starts = {}
     at = 0

@@ -386,17 +386,17 @@ class Trace:
         return MeasuredNodes(self.watched)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], naming: Sequence[Path] = ()) -> Trace:
+    def open(cls, path: str | os.PathLike[str], naming: Path | None = None) -> Trace:
         """Opens the trace file at a path.
 
         Args:
             path: The file.
-            naming: Files of naming rules beyond those that come with ggml-viz (docs/naming-rules.md).
+            naming: A file of naming rules beyond those that come with ggml-viz (docs/naming-rules.md).
 
         Raises:
-            UserError: It is no trace, or a file of rules is none.
+            UserError: It is no trace, or the file of rules is none.
         """
-        return cls(open_trace(path), naming)
+        return cls(open_trace(path), (naming,) if naming else ())
 
     def table(self, name: str) -> Table:
         """One of its tables, by name.
