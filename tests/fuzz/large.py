@@ -7,7 +7,19 @@ import struct
 from collections.abc import Callable
 
 from tests.support import tracefile, version1
-from tests.support.tracefile import COPY, NODE, RUN, SPLIT, START_NS, Record, Tensor, Writer, encode_graph, string, varint
+from tests.support.tracefile import (
+    COPY,
+    NODE,
+    RUN,
+    SPLIT,
+    START_NS,
+    Record,
+    Tensor,
+    Writer,
+    encode_graph,
+    string,
+    varint,
+)
 
 Body = bytes
 
@@ -103,7 +115,9 @@ def _workers(rng: random.Random, count: int) -> bytes:
     _graph(writer, 1, [_tensor(i, 4, op=2 + i % 3) for i in range(4)], 4)
     writer.flush()
     records = [
-        Record(NODE, START_NS + i * 10, 1 + i % 3, (i % 4, 100, 2, 3), detail=i * 7 % 65536, shift=rng.choice((0, 0xF0)))
+        Record(
+            NODE, START_NS + i * 10, 1 + i % 3, (i % 4, 100, 2, 3), detail=i * 7 % 65536, shift=rng.choice((0, 0xF0))
+        )
         for i in range(count)
     ]
     return _ended(writer, [*records, *(_run(number, 1) for number in (1, 2, 3))])
@@ -115,7 +129,14 @@ def _buffers(rng: random.Random, count: int) -> bytes:
     _graph(writer, 1, [_tensor(0, 1), *(_tensor(i, 1, f"cache_k_l{i}") for i in range(1, 9))], 1)
     for i in range(1, count + 1):
         writer.define(tracefile.PLACE, i, f"place {i}")
-        fields = (i, writer.start + rng.randrange(1 << 30), i, rng.randrange(4), 0, rng.getrandbits(rng.choice((20, 64))))
+        fields = (
+            i,
+            writer.start + rng.randrange(1 << 30),
+            i,
+            rng.randrange(4),
+            0,
+            rng.getrandbits(rng.choice((20, 64))),
+        )
         writer.define(tracefile.BUFFER, *fields, 4096, "b")
         if i % 3 == 0:
             writer.define(tracefile.BUFFER_FREE, i, writer.start + rng.randrange(1 << 30))
@@ -143,7 +164,9 @@ def _tensors(rng: random.Random, count: int) -> bytes:
     places = [(1, step * i if step else rng.randrange(1 << 20)) for i in range(count)]
     writer.define(tracefile.PLACEMENT, tracefile.encode_placement(1, 1, places))
     writer.flush()
-    records = [Record(NODE, START_NS + i * 10, 1, (i, 8, 1, 1), shift=rng.choice((0, 0x10, 0xF0))) for i in range(nodes)]
+    records = [
+        Record(NODE, START_NS + i * 10, 1, (i, 8, 1, 1), shift=rng.choice((0, 0x10, 0xF0))) for i in range(nodes)
+    ]
     return _ended(writer, [*records, _run(1, 1, 1)])
 
 
@@ -153,9 +176,13 @@ def _layouts(rng: random.Random, count: int) -> bytes:
     side, tensors = 30, max(count // 10, 4)
     for usage, place in ((1, "CPU"), (1, "GPU0"), (2, "CPU")):
         number = 1 + len(writer.numbers)
-        writer.define(tracefile.BUFFER, number, writer.start, writer.number(tracefile.PLACE, place), usage, 0, 99, 9, "b")
+        writer.define(
+            tracefile.BUFFER, number, writer.start, writer.number(tracefile.PLACE, place), usage, 0, 99, 9, "b"
+        )
     for number in range(1, side + 1):
-        _graph(writer, number, [_tensor(i, tensors // 2, f"blk.{i}.attn_q.weight") for i in range(tensors)], tensors // 2)
+        _graph(
+            writer, number, [_tensor(i, tensors // 2, f"blk.{i}.attn_q.weight") for i in range(tensors)], tensors // 2
+        )
         places = [(rng.choice((7, 8, 9)), 64 * i) for i in range(tensors)]
         writer.define(tracefile.PLACEMENT, tracefile.encode_placement(number, number, places))
     writer.flush()
@@ -200,7 +227,23 @@ def _chunks(rng: random.Random, count: int) -> bytes:
 def _strings(rng: random.Random, count: int) -> bytes:
     """Names of tensors, ops and everything that are long and look nearly like known ones."""
     writer = _begun()
-    parts = ("blk.", "0", "9", ".", "-", "_", "attn", "layers.", "encoder.", "decoder.", "(", " (view)", "#", "weight", "é")
+    parts = (
+        "blk.",
+        "0",
+        "9",
+        ".",
+        "-",
+        "_",
+        "attn",
+        "layers.",
+        "encoder.",
+        "decoder.",
+        "(",
+        " (view)",
+        "#",
+        "weight",
+        "é",
+    )
     parts = rng.sample(parts, rng.choice((2, 3, 5))) if rng.random() < 0.7 else parts
 
     def name() -> str:

@@ -13,6 +13,7 @@ from ggml_viz.native import MalformedError, placement_decode
 
 if TYPE_CHECKING:
     from ggml_viz.model.trace import Process, Trace
+    from ggml_viz.native import Structured
 
 
 def is_host(place: str) -> bool:
@@ -27,16 +28,22 @@ def weights_elsewhere(trace: Trace) -> npt.NDArray[np.bool_]:
     for index, process in enumerate(trace.watched):
         if all(is_host(buffer.place) for buffer in process.buffers if buffer.usage == WEIGHTS):
             continue
+        rows = np.flatnonzero((nodes.process == index) & (nodes.layer >= 0))
+        rows = rows[np.argsort(nodes.graph[rows], kind="stable")]
+        of_graph, last_splits = nodes.graph[rows], _last_splits(process)
         for graph, elsewhere in _layers_elsewhere(process).items():
-            mine = np.flatnonzero((nodes.process == index) & (nodes.graph == graph) & (nodes.layer >= 0))
-            mine = mine[_on_threads(process, graph, nodes.node[mine])]
-            found[mine] = np.isin(nodes.layer[mine], [layer for layer, is_so in elsewhere.items() if is_so])
+            first, end = np.searchsorted(of_graph, (graph, graph + 1))
+            mine = rows[first:end]
+            if len(mine):
+                mine = mine[_on_threads(last_splits[graph], nodes.node[mine])]
+                found[mine] = np.isin(nodes.layer[mine], [layer for layer, is_so in elsewhere.items() if is_so])
     return found
 
 
 def _layers_elsewhere(process: Process) -> dict[int, Mapping[int, bool]]:
-    """For each graph, by layer: whether more bytes of its weights lie outside the CPU's memory than in it."""
+    """For each graph that ran, by layer: whether more bytes of its weights lie outside the CPU's memory than in it."""
     host = {buffer.number: is_host(buffer.place) for buffer in process.buffers if buffer.usage == WEIGHTS}
+    of_weights = np.array(list(host), np.uint64)
     found: dict[int, Mapping[int, bool]] = {}
     for graph, placement in set(zip(process.runs.graph.tolist(), process.runs.placement.tolist(), strict=True)):
         extent, known = process.file.definitions.placements.get(placement), process.graphs.get(graph)
@@ -49,7 +56,8 @@ def _layers_elsewhere(process: Process) -> dict[int, Mapping[int, bool]]:
         if len(buffers) != len(known.tensors):
             continue
         layers = process.attributions[graph].layer
-        weights = np.flatnonzero(np.isin(buffers, list(host)) & (layers >= 0))
+        weights = np.flatnonzero(layers >= 0)
+        weights = weights[np.isin(buffers[weights], of_weights)]
         sizes = known.tensors["bytes"][weights].astype(np.float64)
         here = np.array([host[number] for number in buffers[weights].tolist()], bool)
         balance: dict[int, float] = {}
@@ -59,16 +67,22 @@ def _layers_elsewhere(process: Process) -> dict[int, Mapping[int, bool]]:
     return found
 
 
-def _on_threads(process: Process, graph: int, nodes: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-    """Which of a graph's nodes lie in a split that CPU threads computed; all, where splits are not known."""
-    runs, splits = process.runs, process.splits
-    numbers = runs.number[runs.graph == graph]
-    mine = splits[splits["run"] == numbers[-1]] if len(numbers) else splits[:0]
-    if not len(mine):
+def _last_splits(process: Process) -> dict[int, Structured]:
+    """The splits of each graph's last run, by the graph's number: SPLIT_DTYPE arrays."""
+    splits = process.splits[np.argsort(process.splits["run"], kind="stable")]
+    last = dict(zip(process.runs.graph.tolist(), process.runs.number.tolist(), strict=True))
+    first, end = (np.searchsorted(splits["run"], list(last.values()), side=side) for side in ("left", "right"))
+    return {graph: splits[a:b] for graph, a, b in zip(last, first.tolist(), end.tolist(), strict=True)}
+
+
+def _on_threads(splits: Structured, nodes: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    """Which nodes of a graph lie in a split that CPU threads computed; all, where splits are not known."""
+    if not len(splits):
         return np.ones(len(nodes), bool)
-    on_threads = np.zeros(len(nodes), bool)
-    for split in mine:
-        first, count = int(split["first"]), int(split["count"])
-        inside = (nodes >= first) & (nodes < first + count)
-        on_threads |= inside & (int(split["threads"]) > 0)
+    splits = splits[splits["threads"] > 0]
+    limit = int(nodes.max(initial=0)) + 1
+    first = np.minimum(splits["first"], limit)
+    end = np.minimum(splits["first"] + splits["count"].astype(np.int64), limit)
+    begun = np.bincount(first, minlength=limit + 1) - np.bincount(end, minlength=limit + 1)
+    on_threads: npt.NDArray[np.bool_] = np.cumsum(begun)[nodes] > 0
     return on_threads

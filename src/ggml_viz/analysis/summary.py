@@ -466,15 +466,18 @@ def _backends(trace: Trace) -> list[BackendSummary]:
     for process in trace.watched:
         splits = process.splits
         seconds = process.clock.seconds(shifted(splits, "duration"))
-        for number in np.unique(splits["backend"]).tolist():
-            mine = splits["backend"] == number
+        numbers, inverse = np.unique(splits["backend"], return_inverse=True)
+        counts, took = np.bincount(inverse), np.bincount(inverse, seconds)
+        runs = np.bincount(np.unique(inverse.astype(np.int64) << 32 | splits["run"]) >> 32)
+        threads = np.bincount(inverse, splits["threads"])
+        for i, number in enumerate(numbers.tolist()):
             name = process.file.definitions.backends.get(number, "?")
-            if splits["threads"][mine].any():
+            if threads[i]:
                 on_threads.add(name)
             row = rows[name]
-            row[0] += len(np.unique(splits["run"][mine]))
-            row[1] += int(np.count_nonzero(mine))
-            row[2] += float(seconds[mine].sum())
+            row[0] += int(runs[i])
+            row[1] += int(counts[i])
+            row[2] += float(took[i])
     backends = [
         BackendSummary(name, int(runs), int(count), total, "computation" if name in on_threads else "call")
         for name, (runs, count, total) in rows.items()

@@ -117,6 +117,7 @@ class NamingRules:
         self._rows: list[tuple[int, int, int, int, int]] = [(-1, 0, 0, 0, 0)]
         self._numbers = {self._rows[0]: 0}
         self._table = np.array(self._rows, np.int32)
+        self._made_rows = len(self._rows)
 
     def rows(self, names: Sequence[bytes]) -> npt.NDArray[np.intp]:
         """For each name the row of `table` that holds what the rules say of it; 0: nothing."""
@@ -131,9 +132,14 @@ class NamingRules:
     @property
     def table(self) -> npt.NDArray[np.int32]:
         """Layer, role, part, module and whether the role awaits one: [rows, 5]."""
-        if len(self._table) != len(self._rows):
-            self._table = np.array(self._rows, np.int32)
-        return self._table
+        made, rows = self._made_rows, len(self._rows)
+        if made != rows:
+            # Of twice the length, so that what many graphs bring, each a few, is not copied with each.
+            if rows > len(self._table):
+                self._table = np.resize(self._table, (2 * rows, self._table.shape[1]))
+            self._table[made:rows] = self._rows[made:]
+            self._made_rows = rows
+        return self._table[:rows]
 
     def matches(self, names: Iterable[bytes]) -> int:
         """How many of the names a rule matches."""

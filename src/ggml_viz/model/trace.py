@@ -419,17 +419,17 @@ class Trace:
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(repr(self))}</p>{self.processes._repr_html_()}"
 
-    @property
+    @cached_property
     def started_wall_ns(self) -> int:
         """When the recording of its first process began, in ns since 1970; 0 if that is not known."""
         return min((process.began.wall_ns for process in self.watched), default=0)
 
-    @property
+    @cached_property
     def started_monotonic_ns(self) -> int:
         """The same moment on the clock that the processes share."""
         return min((process.began.monotonic_ns for process in self.watched), default=0)
 
-    @property
+    @cached_property
     def duration_s(self) -> float:
         """From then to the last time that any process was heard of."""
         ends = [float(process.clock.last.monotonic_ns) for process in self.watched]
