@@ -17,6 +17,8 @@ from ggml_viz.model.phases import PHASES
 from ggml_viz.model.tables import FIELDS
 from ggml_viz.model.trace import Trace
 
+PICTURES = ("timeline", "ops", "roofline", "memory", "layer")
+
 NAME = "export"
 HELP = "turn a trace into what other tools open"
 EXAMPLES = """\
@@ -25,12 +27,16 @@ EXAMPLES = """\
   speedscope   flame graphs: phase, layer, role, op (speedscope.app)
   csv, json    a table (--table; docs/python-api.md lists them)
   parquet      the same, for polars, pandas, DuckDB (extra "arrow")
+  svg, png     a picture (--picture; extra "plots")
+  dot          a graph for Graphviz, by layer and role; a layer's nodes with --layer
 
 examples:
   ggml-viz export run.ggmlviz --to perfetto -o run.perfetto-trace
   ggml-viz export run.ggmlviz --to chrome --from 1.5 --until 2 -o run.json
   ggml-viz export run.ggmlviz --to parquet --table spans -o spans.parquet
   ggml-viz export run.ggmlviz --to csv --table runs --phase decode -o - | head
+  ggml-viz export run.ggmlviz --to svg --picture timeline -o timeline.svg
+  ggml-viz export run.ggmlviz --to dot --layer 0 -o - | dot -Tsvg > layer.svg
 """
 
 
@@ -40,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format", metavar="FORMAT")
     parser.add_argument("-o", "--output", required=True, metavar="PATH", help="the file to write; -: standard output")
     parser.add_argument("--table", choices=FIELDS, default="spans", metavar="NAME", help="of csv, json, parquet")
+    parser.add_argument("--picture", choices=PICTURES, default="ops", help="of svg, png")
+    parser.add_argument("--graph", type=_number, metavar="N", help="of dot and the picture of a layer")
+    parser.add_argument("--layer", type=_number, metavar="N", help="likewise")
     parser.add_argument(
         "--from", dest="from_s", type=_seconds, default=0.0, metavar="S", help="seconds after its begin"
     )
@@ -70,6 +79,13 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < math.inf:
         raise ValueError
     return seconds
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
 
 
 @contextlib.contextmanager
@@ -143,6 +159,18 @@ def _parquet(selection: Selection, args: argparse.Namespace, out: BinaryIO) -> N
     table.write_parquet(selection, args.table, out)
 
 
+def _picture(selection: Selection, args: argparse.Namespace, out: BinaryIO) -> None:
+    from ggml_viz.export import pictures
+
+    pictures.write(selection, args.to, args.picture, args.graph, args.layer, out)
+
+
+def _dot(selection: Selection, args: argparse.Namespace, out: BinaryIO) -> None:
+    from ggml_viz.export import dot
+
+    dot.write(selection, args.graph, args.layer, out)
+
+
 FORMATS: dict[str, Callable[[Selection, argparse.Namespace, BinaryIO], None]] = {
     "chrome": _chrome,
     "perfetto": _perfetto,
@@ -150,5 +178,8 @@ FORMATS: dict[str, Callable[[Selection, argparse.Namespace, BinaryIO], None]] = 
     "csv": _csv,
     "json": _json,
     "parquet": _parquet,
+    "svg": _picture,
+    "png": _picture,
+    "dot": _dot,
 }
 """What a trace can be turned into. Each imports what it takes when it is asked for."""

@@ -1,0 +1,592 @@
+"""Pictures of a trace, drawn by matplotlib: a timeline, time by op, a roofline, memory, and a layer of the graph."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from ggml_viz.analysis.contents import wall_time
+from ggml_viz.analysis.memory import MemoryChange, memory_use
+from ggml_viz.analysis.operations import OpTotal, op_totals
+from ggml_viz.analysis.roofline import Limits, Point
+from ggml_viz.errors import UserError, printable
+from ggml_viz.export.lanes import COLUMNS, WAITING, Lane, lanes_of, time_range
+from ggml_viz.export.layer import Layer, LayerNode, choose_graph, has_layers, layer_of
+from ggml_viz.export.placing import place
+from ggml_viz.export.timeline import process_name
+from ggml_viz.model.kinds import ATTENTION, ELEMENTS, KINDS, MATRIX, MOVEMENT, OTHER, kind_of
+from ggml_viz.model.phases import DECODE, MIXED, PHASES, PREFILL
+from ggml_viz.numbers import count, duration, percent, plural, significant, size
+
+if TYPE_CHECKING:
+    from ggml_viz.export.selection import Selection
+
+# Inches and dots an inch: 1200 × 700 pixels.
+_WIDTH, _HEIGHT, _DPI = 12.0, 7.0, 100
+
+# Okabe and Ito's, which people with any kind of colour vision tell apart. Kinds as on a terminal (terminal/palette.py).
+_KIND_COLOURS = {MATRIX: "#0072B2", ATTENTION: "#E69F00", ELEMENTS: "#009E73", MOVEMENT: "#CC79A7", OTHER: "#999999"}
+_PHASE_COLOURS = {PREFILL: "#56B4E9", DECODE: "#D55E00", MIXED: "#F0E442", "other": "#999999"}
+_USAGE_COLOURS = {"weights": "#0072B2", "kv": "#E69F00", "compute": "#009E73", "other": "#999999"}
+_USAGE_NAMES = {"kv": "KV cache"}
+_PHASE_MARKERS = {PREFILL: "s", DECODE: "o", MIXED: "D", "other": "^"}
+_WAIT, _SPLIT, _INK, _FAINT = "#E5E5E5", "#555555", "#222222", "#777777"
+
+_MAX_OPS = 16
+_MAX_LABELLED_POINTS = 10
+_MAX_POINTS = 500
+_MAX_LAYER_NODES = 64
+_LONGEST = 150
+
+
+def write(selection: Selection, form: str, picture: str, graph: int | None, layer: int | None, out: BinaryIO) -> None:
+    """Writes a picture.
+
+    Args:
+        selection: What of the trace.
+        form: `svg` or `png`.
+        picture: One of PICTURES.
+        graph: Number of the graph whose layer is wanted; None: see `choose_graph`.
+        layer: The layer's number; None: the first.
+        out: Where to.
+
+    Raises:
+        UserError: matplotlib is not installed, or there is nothing to draw.
+    """
+    with _matplotlib() as figure:
+        if picture == "layer":
+            _layer(selection, figure, graph, layer)
+        else:
+            _DRAWN[picture](selection, figure)
+        metadata = {"Date": None} if form == "svg" else {"Software": "ggml-viz"}
+        figure.savefig(out, format=form, metadata=metadata)
+
+
+@contextmanager
+def _matplotlib() -> Iterator[Any]:
+    """An empty figure."""
+    try:
+        import matplotlib
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UserError(
+            "matplotlib, which draws pictures, is not installed", "Install it with: pip install 'ggml-viz[plots]'"
+        ) from None
+    style = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "ggml-viz",
+        "font.family": ["DejaVu Sans"],
+        "font.size": 9,
+        # Names of tensors are no formulae.
+        "text.parse_math": False,
+        "text.color": _INK,
+        "axes.labelcolor": _INK,
+        "axes.edgecolor": _FAINT,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "legend.frameon": False,
+        "hatch.linewidth": 0.6,
+        "path.simplify": True,
+    }
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(style)
+        # Of characters that the font lacks; the file shows a box, or what the viewer has.
+        warnings.simplefilter("ignore", UserWarning)
+        figure = Figure((_WIDTH, _HEIGHT), dpi=_DPI)
+        FigureCanvasAgg(figure)
+        yield figure
+
+
+def _axes(selection: Selection, figure: Any, title: str, box: tuple[float, float, float, float], note: str = "") -> Any:
+    """Axes in a box (left, bottom, right, top; of the figure) below a title, with what was recorded below them."""
+    left, bottom, right, top = box
+    figure.text(0.02, 0.955, title, fontsize=14, fontweight="bold", va="center")
+    if note:
+        figure.text(0.02, 0.915, note, fontsize=9, color=_FAINT, va="center")
+    figure.text(0.02, 0.022, _caption(selection), fontsize=8, color=_FAINT, va="center")
+    return figure.add_axes((left, bottom, right - left, top - bottom))
+
+
+def _caption(selection: Selection) -> str:
+    trace = selection.trace
+    names = [printable(process_name(process)) for process in trace.watched]
+    command = _short("; ".join(names), 110)
+    threads = max((int(process.runs.threads.max(initial=0)) for process in trace.watched), default=0)
+    when = wall_time(trace.started_wall_ns)[:16].replace("T", " ")
+    parts = (command, f"{when} UTC" if when else "", plural(threads, "thread") if threads else "", _only(selection))
+    return " · ".join(part for part in parts if part)
+
+
+def _only(selection: Selection) -> str:
+    chosen = ", ".join([*sorted(selection.phases), *sorted(selection.ops)])
+    return _short(f"only {printable(chosen)}", 60) if chosen else ""
+
+
+def _short(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _of_whole_trace(selection: Selection, picture: str) -> None:
+    if selection.from_s > 0 or selection.until_s < math.inf:
+        raise UserError(f"--from and --until are for a timeline or memory; {picture} is of all runs", exit_status=2)
+
+
+def _of_all_nodes(selection: Selection, picture: str) -> None:
+    if selection.ops or selection.phases:
+        raise UserError(f"--op and --phase are not for the picture of {picture}", exit_status=2)
+
+
+def _rows(selection: Selection) -> Any:
+    """Which of the measured nodes are wanted: bool array [rows]."""
+    nodes = selection.trace.measured
+    wanted = np.ones(len(nodes), bool)
+    if selection.phases:
+        wanted &= np.isin(nodes.phase.codes, [PHASES.index(phase) for phase in selection.phases])
+    if selection.ops:
+        chosen = np.array([*(op.partition("+")[0].upper() in selection.ops for op in nodes.op.values), False])
+        wanted &= chosen[nodes.op.codes]
+    return wanted
+
+
+# --- timeline ---
+
+
+def _timeline(selection: Selection, figure: Any) -> None:
+    from matplotlib.patches import Patch
+
+    shown = lanes_of(selection)
+    more = f"{plural(shown.left_out, 'lane')} more not shown" if shown.left_out else ""
+    axes = _axes(selection, figure, "What ran when", (0.12, 0.12, 0.98, 0.80), more)
+    colours = {**_PHASE_COLOURS, **_KIND_COLOURS, WAITING: _WAIT, "splits": _SPLIT}
+    # `other` is a phase and a kind, both grey.
+    names = [lane.name for lane in shown.lanes]
+    edges = np.linspace(shown.from_s, shown.until_s, COLUMNS + 1)
+    scale, unit = _time_unit(shown.until_s - shown.from_s)
+    for row, lane in enumerate(shown.lanes):
+        _lane(axes, lane, edges / scale, len(names) - 1 - row, colours)
+    axes.set_xlim(shown.from_s / scale, shown.until_s / scale)
+    axes.set_ylim(-0.1, max(len(names), 1))
+    axes.set_yticks([len(names) - 1 - row + 0.42 for row in range(len(names))], [printable(name) for name in names])
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(f"time since the recording began, {unit}")
+    used = {part for lane in shown.lanes for part, share in zip(lane.parts, lane.shares, strict=True) if share.any()}
+    phases = [Patch(color=_PHASE_COLOURS[phase], label=phase) for phase in PHASES if phase in used]
+    kinds = [Patch(color=colours[kind], label=kind) for kind in (*KINDS, WAITING) if kind in used and kind != OTHER]
+    legend = [*phases, *kinds]
+    if legend:
+        figure.legend(handles=legend, loc="upper left", bbox_to_anchor=(0.115, 0.89), ncols=len(legend), fontsize=8.5)
+
+
+def _lane(axes: Any, lane: Lane, edges: Any, bottom: int, colours: dict[str, str]) -> None:
+    """Draws a lane as areas one above the other: of a narrow thing's column its share, of a wide thing's all."""
+    height = 0.84
+    base = np.full(COLUMNS, float(bottom))
+    for part, share in zip(lane.parts, lane.shares, strict=True):
+        if not share.any():
+            continue
+        top = base + height * share
+        axes.stairs(top, edges, baseline=base, fill=True, color=colours[part], linewidth=0)
+        base = top
+    per_column = (edges[-1] - edges[0]) / COLUMNS
+    for begin, end, text in lane.labels:
+        room = int((end - begin) / 6.2)
+        axes.text(
+            *(edges[0] + (begin + end) / 2 * per_column, bottom + height / 2, _short(printable(text), max(room, 2))),
+            fontsize=8,
+            color="white" if lane.parts == ("splits",) or lane.parts != PHASES else "black",
+            ha="center",
+            va="center",
+            clip_on=True,
+        )
+
+
+def _time_unit(seconds: float) -> tuple[float, str]:
+    """The unit for a range of time: how many seconds it is, and its name."""
+    return next(((s, unit) for s, unit in ((1.0, "s"), (1e-3, "ms")) if seconds >= 2 * s), (1e-6, "µs"))
+
+
+# --- ops ---
+
+
+def _ops(selection: Selection, figure: Any) -> None:
+    from matplotlib.patches import Patch
+
+    _of_whole_trace(selection, "time by op")
+    totals = _of_rows(selection)
+    whole_s = sum(total.seconds for total in totals)
+    shown, rest = totals[:_MAX_OPS], totals[_MAX_OPS:]
+    spans = sum(total.spans for total in totals)
+    note = f"{duration(whole_s).strip()} in {count(spans)} executed nodes; share of that, executions" if totals else ""
+    axes = _axes(selection, figure, "Time by op", (0.19, 0.12, 0.98, 0.85), note)
+    if not totals:
+        _nothing(axes, "no op was timed")
+        return
+    bars = [(total.op, total.seconds, _waiting(total), total.spans, kind_of(total.op)) for total in shown]
+    if rest:
+        seconds, work, wait = (sum(getattr(t, f) for t in rest) for f in ("seconds", "work_s", "wait_s"))
+        bars.append((f"{len(rest)} others", seconds, _share(wait, work + wait), sum(t.spans for t in rest), OTHER))
+    scale, unit = _time_unit(max(bar[1] for bar in bars))
+    for row, (op, seconds, waiting, executions, kind) in enumerate(bars):
+        colour = _KIND_COLOURS[kind]
+        wide = seconds / scale
+        axes.barh(row, wide * (1 - waiting), 0.72, color=colour)
+        axes.barh(
+            row,
+            wide * waiting,
+            0.72,
+            wide * (1 - waiting),
+            color=_faded(colour),
+            edgecolor=colour,
+            hatch="////",
+            linewidth=0,
+        )
+        said = f"{duration(seconds).strip()} · {percent(_share(seconds, whole_s))} · {count(executions)} ×"
+        axes.annotate(said, (wide, row), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
+    names = [printable(_short(bar[0], 26)) for bar in bars]
+    axes.set_yticks(range(len(bars)), names)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+    axes.set_xlim(0, max(bar[1] for bar in bars) / scale * 1.25 or 1)
+    axes.grid(axis="x", color="#E5E5E5", linewidth=0.8)
+    axes.set_xlabel(f"time from the first thread's begin until the closing barrier opened, {unit}")
+    used = {bar[4] for bar in bars}
+    legend = [Patch(color=_KIND_COLOURS[kind], label=kind) for kind in KINDS if kind in used]
+    legend.append(
+        Patch(
+            facecolor="#DDDDDD",
+            edgecolor="#666666",
+            hatch="////",
+            linewidth=0,
+            label="share of the threads' time at barriers",
+        )
+    )
+    axes.legend(handles=legend, loc="lower right", fontsize=9)
+
+
+def _of_rows(selection: Selection) -> list[OpTotal]:
+    nodes = selection.trace.measured
+    totals = op_totals(nodes)
+    if selection.is_all:
+        return totals
+    wanted = _rows(selection)
+    kept = []
+    for total in totals:
+        rows = total.rows[wanted[total.rows]]
+        if len(rows):
+            work_s, wait_s = nodes.work_s[rows].sum(), (nodes.inner_s + nodes.wait_s)[rows].sum()
+            seconds, spans = float(nodes.wall_s[rows].sum()), int(nodes.count[rows].sum())
+            kept.append(OpTotal(total.op, rows, spans, seconds, float(work_s), float(wait_s), 0.0, 0.0))
+    return sorted(kept, key=lambda total: -total.seconds)
+
+
+def _waiting(total: OpTotal) -> float:
+    return _share(total.wait_s, total.work_s + total.wait_s)
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _faded(colour: str) -> tuple[float, ...]:
+    from matplotlib.colors import to_rgb
+
+    return tuple(1 - 0.35 * (1 - part) for part in to_rgb(colour))
+
+
+def _nothing(axes: Any, why: str) -> None:
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", fontsize=12, color=_FAINT)
+
+
+# --- roofline ---
+
+
+def _roofline(selection: Selection, figure: Any) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    _of_whole_trace(selection, "a roofline")
+    limits = Limits(selection.trace)
+    points = limits.points(_rows(selection))[:_MAX_POINTS]
+    peaks = None
+    if limits.machine and limits.machine.peaks:
+        peaks = limits.machine.at(max(int(selection.trace.measured.threads.max(initial=1)), 1))
+    note = "a point: an op in a role, its area the time that it took"
+    if peaks:
+        note += (
+            f"; lines: peaks of the machine with {plural(peaks.threads, 'thread')} as `ggml-viz probe` measured them"
+        )
+    else:
+        note += "; the machine's peaks are not known, so there are no roofs (`ggml-viz probe` measures them)"
+    axes = _axes(selection, figure, "What limits each op", (0.09, 0.12, 0.80, 0.87), note)
+    if not points:
+        _nothing(axes, "of no op that was timed operations and bytes are known")
+        return
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    intensities = [point.flops_per_byte for point in points]
+    rates = [point.flops_per_s * 1e-9 for point in points]
+    low_x, high_x = min(intensities) / 3, max(intensities) * 3
+    low_y, high_y = min(rates) / 3, max(rates) * 3
+    if peaks:
+        bandwidth = peaks.bandwidth_bytes_per_s * 1e-9
+        roofs = [("f32", peaks.flops_per_s * 1e-9), ("int8", peaks.int8_ops_per_s * 1e-9)]
+        highest = max(rate for _, rate in roofs)
+        high_x, high_y = max(high_x, 3 * highest / bandwidth), max(high_y, 2 * highest)
+        axes.plot([low_x, highest / bandwidth], [low_x * bandwidth, highest], color=_INK, linewidth=1.2)
+        for name, rate in roofs:
+            axes.plot([rate / bandwidth, high_x], [rate, rate], color=_INK, linewidth=1.2)
+            text = f"{name}: {significant(rate)} Gop/s"
+            axes.annotate(text, (high_x, rate), (-4, 4), textcoords="offset points", ha="right", fontsize=9)
+    most_s = max(point.seconds for point in points)
+    for point in points:
+        axes.scatter(
+            *(point.flops_per_byte, point.flops_per_s * 1e-9),
+            s=12 + 700 * point.seconds / most_s,
+            marker=_PHASE_MARKERS[point.phase],
+            color=_KIND_COLOURS[kind_of(point.op)],
+            alpha=0.65,
+            edgecolors="white",
+            linewidths=0.8,
+        )
+    axes.set_xlim(low_x, high_x)
+    axes.set_ylim(low_y, high_y)
+    if peaks:
+        _slope_label(axes, f"memory: {significant(bandwidth)} GB/s", low_x, bandwidth, (low_x, high_x), (low_y, high_y))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.grid(color="#EEEEEE", linewidth=0.8)
+    axes.set_xlabel("operations for each byte moved, op/byte")
+    axes.set_ylabel("operations, 1e9 op/s")
+    _name_points(axes, points[:_MAX_LABELLED_POINTS])
+    phases, kinds = {point.phase for point in points}, {kind_of(point.op) for point in points}
+    legend = [
+        Line2D([], [], linestyle="", marker=_PHASE_MARKERS[p], color=_FAINT, label=p) for p in PHASES if p in phases
+    ]
+    legend += [Line2D([], [], linestyle="", marker="o", color=_KIND_COLOURS[k], label=k) for k in KINDS if k in kinds]
+    figure.legend(handles=legend, loc="upper left", bbox_to_anchor=(0.81, 0.87), fontsize=9)
+
+
+def _slope_label(
+    axes: Any, text: str, at: float, bandwidth: float, x: tuple[float, float], y: tuple[float, float]
+) -> None:
+    """Writes along the roof of memory, where it enters the picture."""
+    box = axes.get_window_extent()
+    turn = math.degrees(math.atan2(box.height / math.log(y[1] / y[0]), box.width / math.log(x[1] / x[0])))
+    start = max(at, y[0] / bandwidth) * 1.15
+    axes.annotate(
+        *(text, (start, start * bandwidth), (0, 6)),
+        textcoords="offset points",
+        rotation=turn,
+        rotation_mode="anchor",
+        fontsize=9,
+    )
+
+
+def _name_points(axes: Any, points: Sequence[Point]) -> None:
+    """Names points where no other name stands."""
+    taken: list[tuple[float, float]] = []
+    for point in points:
+        at = axes.transData.transform((point.flops_per_byte, point.flops_per_s * 1e-9))
+        for dx, dy, side in (
+            (11, 0, "left"),
+            (-11, 0, "right"),
+            (8, 13, "left"),
+            (8, -13, "left"),
+            (-8, 13, "right"),
+            (-8, -13, "right"),
+        ):
+            x, y = at[0] + dx + (75 if side == "left" else -75), at[1] + dy
+            if all(abs(x - other[0]) > 150 or abs(y - other[1]) > 13 for other in taken):
+                break
+        else:
+            continue
+        taken.append((x, y))
+        name = f"{point.op} {point.role}".strip()
+        axes.annotate(
+            *(printable(_short(name, 28)), (point.flops_per_byte, point.flops_per_s * 1e-9), (dx * 0.72, dy * 0.72)),
+            textcoords="offset points",
+            fontsize=8,
+            ha=side,
+            va="center",
+        )
+
+
+# --- memory ---
+
+
+def _memory(selection: Selection, figure: Any) -> None:
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import FuncFormatter
+
+    _of_all_nodes(selection, "memory")
+    use = memory_use(selection.trace)
+    from_s, until_s = time_range(selection)
+    note = "bytes in the buffers of all backends, by what they are for" if use.changes else ""
+    axes = _axes(selection, figure, "Memory in buffers", (0.09, 0.12, 0.80, 0.87), note)
+    if not use.changes:
+        _nothing(axes, "no buffer was seen")
+        return
+    moments, heights = _steps(use.changes, from_s, until_s)
+    scale, unit = _time_unit(until_s - from_s)
+    base = np.zeros(heights.shape[1])
+    for row, usage in enumerate(_USAGE_COLOURS):
+        top = base + heights[row]
+        axes.stairs(top, moments / scale, baseline=base, fill=True, color=_USAGE_COLOURS[usage], linewidth=0)
+        base = top
+    most = max(float(base.max(initial=0)), 1.0)
+    axes.set_xlim(from_s / scale, until_s / scale)
+    axes.set_ylim(0, most * 1.15)
+    size_scale, size_unit = _size_unit(most)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / size_scale:g}"))
+    axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
+    axes.set_xlabel(f"time since the recording began, {unit}")
+    axes.set_ylabel(f"memory, {size_unit}")
+    if from_s <= use.peak.at_s <= until_s:
+        at = (use.peak.at_s / scale, use.peak_bytes)
+        late = use.peak.at_s > from_s + 0.7 * (until_s - from_s)
+        axes.plot(*at, marker="v", color=_INK, markersize=7, clip_on=False)
+        axes.annotate(
+            f"peak {size(use.peak_bytes)} at {duration(use.peak.at_s).strip()}",
+            *(at, (-10 if late else 10, 10)),
+            textcoords="offset points",
+            ha="right" if late else "left",
+            fontsize=10,
+            fontweight="bold",
+        )
+    of_usage = {usage: sum(row.bytes for row in use.buffers if row.usage == usage) for usage in _USAGE_COLOURS}
+    legend = [
+        Patch(color=_USAGE_COLOURS[usage], label=f"{_USAGE_NAMES.get(usage, usage)}: {size(at_peak)}")
+        for usage, at_peak in reversed(of_usage.items())
+        if at_peak
+    ]
+    figure.legend(
+        handles=legend, loc="upper left", bbox_to_anchor=(0.81, 0.87), fontsize=9, title="at the peak", alignment="left"
+    )
+
+
+def _steps(changes: Sequence[MemoryChange], from_s: float, until_s: float) -> tuple[Any, Any]:
+    """Edges [n + 1] and the bytes of each usage between them [usages, n]; of what is too narrow to see the most."""
+    usages = list(_USAGE_COLOURS)
+    now = dict.fromkeys(usages, 0)
+    before: dict[tuple[str, str], int] = {}
+    # By column: the most that there was, and what there was at its end.
+    states: dict[int, tuple[float, list[int]]] = {}
+    most: dict[int, tuple[float, list[int]]] = {}
+    first = list(now.values())
+    for change in changes:
+        usage = change.usage if change.usage in now else "other"
+        now[usage] += change.bytes - before.get((change.backend, change.usage), 0)
+        before[change.backend, change.usage] = change.bytes
+        if change.at_s <= from_s:
+            first = list(now.values())
+        elif change.at_s < until_s:
+            column = int((change.at_s - from_s) / (until_s - from_s) * 2 * COLUMNS)
+            state = (change.at_s, list(now.values()))
+            states[column] = state
+            if column not in most or sum(state[1]) > sum(most[column][1]):
+                most[column] = state
+    kept = dict([(from_s, first), *sorted([*states.values(), *most.values()], key=lambda state: state[0])])
+    edges = np.array([*kept, until_s], np.float64)
+    return edges, np.array(list(kept.values()), np.float64).T
+
+
+def _size_unit(most: float) -> tuple[float, str]:
+    return next(((s, unit) for s, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if most >= s), (1.0, "bytes"))
+
+
+# --- layer ---
+
+
+def _layer(selection: Selection, figure: Any, graph: int | None, number: int | None) -> None:
+    _of_whole_trace(selection, "a layer")
+    _of_all_nodes(selection, "a layer")
+    of = choose_graph(selection.trace, graph)
+    if number is None and has_layers(selection.trace, of):
+        number = 0
+    layer = layer_of(selection.trace, of, number, _MAX_LAYER_NODES)
+    what = f"{of.phase}, {plural(of.tokens, 'token')}" if of.tokens else of.phase
+    title = f"Graph {of.number} ({what}, {plural(of.runs, 'run')})"
+    title = f"Layer {number} of g{title[1:]}" if number is not None else title
+    notes = ["views and reshapes are left out"]
+    if number is None:
+        notes.append("the names of its tensors tell of no layers")
+    if layer.left_out:
+        notes.append(f"the first {len(layer.nodes)} nodes, {count(layer.left_out)} more not shown")
+    axes = _axes(selection, figure, title, (0.02, 0.05, 0.89, 0.89), "; ".join(notes))
+    axes.set_axis_off()
+    _draw_layer(figure, axes, layer)
+
+
+def _draw_layer(figure: Any, axes: Any, layer: Layer) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+    from matplotlib.patches import FancyBboxPatch
+
+    times = [node.mean_s * 1e6 for node in layer.nodes if node.mean_s is not None]
+    colours = LinearSegmentedColormap.from_list("time", ["#FFFFFF", "#F5D58A", "#E69F00"])
+    norm = Normalize(0, max([*times, 1e-3]))
+    box = axes.get_window_extent()
+    axes.set_xlim(0, box.width)
+    axes.set_ylim(box.height, 0)
+    placing = place(layer, box.width, box.height)
+    for corners in placing.lines:
+        axes.annotate(
+            *("", corners[-1], corners[-2]),
+            arrowprops={"arrowstyle": "-|>", "color": _FAINT, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0},
+        )
+        if len(corners) > 2:
+            axes.plot(*zip(*corners[:-1], strict=True), color=_FAINT, linewidth=0.9, solid_joinstyle="round")
+    for node, at in zip(layer.nodes, placing.boxes, strict=True):
+        patch = FancyBboxPatch(
+            *((at.x + 2, at.y + 2), placing.wide - 4, placing.high - 4),
+            boxstyle="round,pad=2,rounding_size=4",
+            facecolor="#F4F4F4" if node.mean_s is None else colours(norm(node.mean_s * 1e6)),
+            edgecolor=_FAINT if node.outside else _INK,
+            linestyle="--" if node.outside else "-",
+            linewidth=0.9,
+            zorder=3,
+        )
+        axes.add_patch(patch)
+        middle = at.y + placing.high / 2
+        for line, (text, weight) in enumerate(zip(_node_lines(node), ("bold", "normal", "normal"), strict=True)):
+            axes.text(
+                at.x + placing.wide / 2,
+                middle + (line - 1) * placing.font * 1.25 * _DPI / 72,
+                _short(printable(text), placing.characters),
+                fontsize=placing.font,
+                fontweight=weight,
+                ha="center",
+                va="center",
+                zorder=4,
+            )
+    if times:
+        bar = figure.colorbar(ScalarMappable(norm, colours), cax=figure.add_axes((0.925, 0.25, 0.014, 0.5)))
+        bar.set_label("mean time of one execution, µs")
+        bar.outline.set_edgecolor(_FAINT)
+
+
+def _node_lines(node: LayerNode) -> tuple[str, str, str]:
+    took = "" if node.mean_s is None else f" · {duration(node.mean_s).strip()}"
+    return "from outside" if node.outside else node.op, node.name, f"{node.shape} {node.type}{took}"
+
+
+_DRAWN: dict[str, Callable[[Selection, Any], None]] = {
+    "timeline": _timeline,
+    "ops": _ops,
+    "roofline": _roofline,
+    "memory": _memory,
+}
+PICTURES = (*_DRAWN, "layer")
