@@ -78,7 +78,7 @@ def _matplotlib() -> Iterator[Any]:
         raise UserError(
             "matplotlib, which draws pictures, is not installed", "Install it with: pip install 'ggml-viz[plots]'"
         ) from None
-    style = {
+    style: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "ggml-viz",
         "font.family": ["DejaVu Sans"],
@@ -165,8 +165,10 @@ def _timeline(selection: Selection, figure: Any) -> None:
     from matplotlib.patches import Patch
 
     shown = lanes_of(selection)
-    more = f"{plural(shown.left_out, 'lane')} more not shown" if shown.left_out else ""
-    axes = _axes(selection, figure, "What ran when", (0.12, 0.12, 0.98, 0.80), more)
+    note = "what is too narrow to see fills its share of a column"
+    if shown.left_out:
+        note += f"; {plural(shown.left_out, 'lane')} more not shown"
+    axes = _axes(selection, figure, "What ran when", (0.12, 0.12, 0.98, 0.84), note)
     colours = {**_PHASE_COLOURS, **_KIND_COLOURS, WAITING: _WAIT, "splits": _SPLIT}
     # `other` is a phase and a kind, both grey.
     names = [lane.name for lane in shown.lanes]
@@ -185,7 +187,7 @@ def _timeline(selection: Selection, figure: Any) -> None:
     kinds = [Patch(color=colours[kind], label=kind) for kind in (*KINDS, WAITING) if kind in used and kind != OTHER]
     legend = [*phases, *kinds]
     if legend:
-        figure.legend(handles=legend, loc="upper left", bbox_to_anchor=(0.115, 0.89), ncols=len(legend), fontsize=8.5)
+        figure.legend(handles=legend, loc="upper left", bbox_to_anchor=(0.105, 0.895), ncols=len(legend), fontsize=8.5)
 
 
 def _lane(axes: Any, lane: Lane, edges: Any, bottom: int, colours: dict[str, str]) -> None:
@@ -237,20 +239,12 @@ def _ops(selection: Selection, figure: Any) -> None:
         seconds, work, wait = (sum(getattr(t, f) for t in rest) for f in ("seconds", "work_s", "wait_s"))
         bars.append((f"{len(rest)} others", seconds, _share(wait, work + wait), sum(t.spans for t in rest), OTHER))
     scale, unit = _time_unit(max(bar[1] for bar in bars))
-    for row, (op, seconds, waiting, executions, kind) in enumerate(bars):
+    for row, (_, seconds, waiting, executions, kind) in enumerate(bars):
         colour = _KIND_COLOURS[kind]
         wide = seconds / scale
         axes.barh(row, wide * (1 - waiting), 0.72, color=colour)
-        axes.barh(
-            row,
-            wide * waiting,
-            0.72,
-            wide * (1 - waiting),
-            color=_faded(colour),
-            edgecolor=colour,
-            hatch="////",
-            linewidth=0,
-        )
+        waits = {"facecolor": _faded(colour), "edgecolor": colour, "hatch": "////", "linewidth": 0}
+        axes.barh(row, wide * waiting, 0.72, wide * (1 - waiting), **waits)
         said = f"{duration(seconds).strip()} · {percent(_share(seconds, whole_s))} · {count(executions)} ×"
         axes.annotate(said, (wide, row), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
     names = [printable(_short(bar[0], 26)) for bar in bars]
@@ -262,15 +256,8 @@ def _ops(selection: Selection, figure: Any) -> None:
     axes.set_xlabel(f"time from the first thread's begin until the closing barrier opened, {unit}")
     used = {bar[4] for bar in bars}
     legend = [Patch(color=_KIND_COLOURS[kind], label=kind) for kind in KINDS if kind in used]
-    legend.append(
-        Patch(
-            facecolor="#DDDDDD",
-            edgecolor="#666666",
-            hatch="////",
-            linewidth=0,
-            label="share of the threads' time at barriers",
-        )
-    )
+    waits = {"facecolor": "#DDDDDD", "edgecolor": "#666666", "hatch": "////", "linewidth": 0}
+    legend.append(Patch(**waits, label="share of the threads' time at barriers"))
     axes.legend(handles=legend, loc="lower right", fontsize=9)
 
 
@@ -324,9 +311,8 @@ def _roofline(selection: Selection, figure: Any) -> None:
         peaks = limits.machine.at(max(int(selection.trace.measured.threads.max(initial=1)), 1))
     note = "a point: an op in a role, its area the time that it took"
     if peaks:
-        note += (
-            f"; lines: peaks of the machine with {plural(peaks.threads, 'thread')} as `ggml-viz probe` measured them"
-        )
+        threads = plural(peaks.threads, "thread")
+        note += f"; lines: the machine's peaks with {threads}, as `ggml-viz probe` measured them"
     else:
         note += "; the machine's peaks are not known, so there are no roofs (`ggml-viz probe` measures them)"
     axes = _axes(selection, figure, "What limits each op", (0.09, 0.12, 0.80, 0.87), note)
@@ -349,11 +335,11 @@ def _roofline(selection: Selection, figure: Any) -> None:
             axes.plot([rate / bandwidth, high_x], [rate, rate], color=_INK, linewidth=1.2)
             text = f"{name}: {significant(rate)} Gop/s"
             axes.annotate(text, (high_x, rate), (-4, 4), textcoords="offset points", ha="right", fontsize=9)
-    most_s = max(point.seconds for point in points)
-    for point in points:
+    areas = [12 + 700 * point.seconds / points[0].seconds for point in points]
+    for point, area in zip(points, areas, strict=True):
         axes.scatter(
             *(point.flops_per_byte, point.flops_per_s * 1e-9),
-            s=12 + 700 * point.seconds / most_s,
+            s=area,
             marker=_PHASE_MARKERS[point.phase],
             color=_KIND_COLOURS[kind_of(point.op)],
             alpha=0.65,
@@ -363,29 +349,26 @@ def _roofline(selection: Selection, figure: Any) -> None:
     axes.set_xlim(low_x, high_x)
     axes.set_ylim(low_y, high_y)
     if peaks:
-        _slope_label(axes, f"memory: {significant(bandwidth)} GB/s", low_x, bandwidth, (low_x, high_x), (low_y, high_y))
+        _slope_label(axes, f"memory: {significant(bandwidth)} GB/s", bandwidth)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     axes.grid(color="#EEEEEE", linewidth=0.8)
     axes.set_xlabel("operations for each byte moved, op/byte")
     axes.set_ylabel("operations, 1e9 op/s")
-    _name_points(axes, points[:_MAX_LABELLED_POINTS])
+    _name_points(axes, points[:_MAX_LABELLED_POINTS], areas[:_MAX_LABELLED_POINTS])
     phases, kinds = {point.phase for point in points}, {kind_of(point.op) for point in points}
-    legend = [
-        Line2D([], [], linestyle="", marker=_PHASE_MARKERS[p], color=_FAINT, label=p) for p in PHASES if p in phases
-    ]
-    legend += [Line2D([], [], linestyle="", marker="o", color=_KIND_COLOURS[k], label=k) for k in KINDS if k in kinds]
+    marks = [(_PHASE_MARKERS[phase], _FAINT, phase) for phase in PHASES if phase in phases]
+    marks += [("o", _KIND_COLOURS[kind], kind) for kind in KINDS if kind in kinds]
+    legend = [Line2D([], [], linestyle="", marker=mark, color=colour, label=name) for mark, colour, name in marks]
     figure.legend(handles=legend, loc="upper left", bbox_to_anchor=(0.81, 0.87), fontsize=9)
 
 
-def _slope_label(
-    axes: Any, text: str, at: float, bandwidth: float, x: tuple[float, float], y: tuple[float, float]
-) -> None:
+def _slope_label(axes: Any, text: str, bandwidth: float) -> None:
     """Writes along the roof of memory, where it enters the picture."""
-    box = axes.get_window_extent()
+    box, x, y = axes.get_window_extent(), axes.get_xlim(), axes.get_ylim()
     turn = math.degrees(math.atan2(box.height / math.log(y[1] / y[0]), box.width / math.log(x[1] / x[0])))
-    start = max(at, y[0] / bandwidth) * 1.15
+    start = max(x[0], y[0] / bandwidth) * 1.15
     axes.annotate(
         *(text, (start, start * bandwidth), (0, 6)),
         textcoords="offset points",
@@ -395,31 +378,27 @@ def _slope_label(
     )
 
 
-def _name_points(axes: Any, points: Sequence[Point]) -> None:
-    """Names points where no other name stands."""
+def _name_points(axes: Any, points: Sequence[Point], areas: Sequence[float]) -> None:
+    """Names points, beside them and where no other name stands."""
     taken: list[tuple[float, float]] = []
-    for point in points:
-        at = axes.transData.transform((point.flops_per_byte, point.flops_per_s * 1e-9))
-        for dx, dy, side in (
-            (11, 0, "left"),
-            (-11, 0, "right"),
-            (8, 13, "left"),
-            (8, -13, "left"),
-            (-8, 13, "right"),
-            (-8, -13, "right"),
-        ):
-            x, y = at[0] + dx + (75 if side == "left" else -75), at[1] + dy
-            if all(abs(x - other[0]) > 150 or abs(y - other[1]) > 13 for other in taken):
+    for point, area in zip(points, areas, strict=True):
+        x, y = axes.transData.transform((point.flops_per_byte, point.flops_per_s * 1e-9))
+        radius = math.sqrt(area / math.pi) * _DPI / 72
+        name = printable(_short(f"{point.op} {point.role}".strip(), 28))
+        wide = 6.4 * len(name)
+        for side, dy in ((1, 0), (-1, 0), (1, 13), (-1, 13), (1, -13), (-1, -13)):
+            dx = side * (radius + 5)
+            middle = (x + dx + side * wide / 2, y + dy)
+            if all(abs(middle[0] - at[0]) > wide or abs(middle[1] - at[1]) >= 13 for at in taken):
                 break
         else:
             continue
-        taken.append((x, y))
-        name = f"{point.op} {point.role}".strip()
+        taken.append(middle)
         axes.annotate(
-            *(printable(_short(name, 28)), (point.flops_per_byte, point.flops_per_s * 1e-9), (dx * 0.72, dy * 0.72)),
+            *(name, (point.flops_per_byte, point.flops_per_s * 1e-9), (dx * 72 / _DPI, dy * 72 / _DPI)),
             textcoords="offset points",
             fontsize=8,
-            ha=side,
+            ha="left" if side > 0 else "right",
             va="center",
         )
 
@@ -518,8 +497,8 @@ def _layer(selection: Selection, figure: Any, graph: int | None, number: int | N
         number = 0
     layer = layer_of(selection.trace, of, number, _MAX_LAYER_NODES)
     what = f"{of.phase}, {plural(of.tokens, 'token')}" if of.tokens else of.phase
-    title = f"Graph {of.number} ({what}, {plural(of.runs, 'run')})"
-    title = f"Layer {number} of g{title[1:]}" if number is not None else title
+    whole = "Graph" if number is None else f"Layer {number} of graph"
+    title = f"{whole} {of.number} ({what}, {plural(of.runs, 'run')})"
     notes = ["views and reshapes are left out"]
     if number is None:
         notes.append("the names of its tensors tell of no layers")

@@ -64,7 +64,7 @@ def place(layer: Layer, wide: float, high: float) -> Placing:
     _order(layer, at_level)
     best = max(
         (_sized(at_level, columns, wide, high) for columns in range(min(count, 4), min(count, _MOST_COLUMNS) + 1)),
-        key=lambda sized: sized.font,
+        key=lambda sized: (sized.font, sized.columns),
     )
     boxes = best.boxes(at_level)
     ordered = [boxes[node] for node in range(len(levels))]
