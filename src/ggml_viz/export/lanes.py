@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ggml_viz.model.trace import Process
     from ggml_viz.native import Structured
 
-WAITING = "waiting at barriers"
+WAITING, SPLITS = "waiting at barriers", "splits"
 COLUMNS = 1000
 
 # More lanes than these are not told apart in one picture.
@@ -188,7 +188,7 @@ def _backends(selection: Selection, scale: _Scale, prefix: str) -> Iterable[Lane
         bins = Bins(1)
         bins.add(begin, begin + wide, np.zeros(len(mine), np.int64))
         labels = _labels(begin, wide, [f"{count} nodes" for count in mine["count"].tolist()].__getitem__)
-        yield Lane(f"{prefix}splits on {name}", ("splits",), bins.shares(), labels)
+        yield Lane(f"{prefix}splits on {name}", (SPLITS,), bins.shares(), labels)
 
 
 def _workers(selection: Selection, scale: _Scale, prefix: str, count: int) -> list[Lane]:

@@ -51,7 +51,7 @@ class LayerNode:
     """A node, or a tensor from outside that it reads.
 
     Attributes:
-        tensor: Index in the graph.
+        tensor: Index in the graph; of a fused group the last one's, which is what others read.
         op: What computes it; of a fused group the names of all: `RMS_NORM+MUL`.
         name: Its name.
         shape: Elements of its dimensions, innermost first: `576x3`.
@@ -174,10 +174,10 @@ def layer_of(trace: Trace, of: ChosenGraph, number: int | None, most: int) -> La
     for place in range(len(chosen)):
         levels[place] = 1 + max((levels[source] for source in reads[place] if source < place), default=0)
     before = [names.node(i, graph.op(i), 0, None, 0) for i in outside]
-    nodes = [
-        names.node(node, "+".join(map(graph.op, times.group(node))), levels[place], *times.of(node))
-        for place, node in enumerate(chosen)
-    ]
+    nodes = []
+    for place, node in enumerate(chosen):
+        group = times.group(node)
+        nodes.append(names.node(group[-1], "+".join(map(graph.op, group)), levels[place], *times.of(node)))
     shift = len(before)
     edges = [(i, shift + place) for i, places in enumerate(outside.values()) for place in sorted(places)]
     edges += [(shift + source, shift + place) for place, sources in reads.items() for source in sorted(sources)]

@@ -15,7 +15,7 @@ from ggml_viz.analysis.memory import MemoryChange, memory_use
 from ggml_viz.analysis.operations import OpTotal, op_totals
 from ggml_viz.analysis.roofline import Limits, Point
 from ggml_viz.errors import UserError, printable
-from ggml_viz.export.lanes import COLUMNS, WAITING, Lane, lanes_of, time_range
+from ggml_viz.export.lanes import COLUMNS, SPLITS, WAITING, Lane, lanes_of, time_range
 from ggml_viz.export.layer import Layer, LayerNode, choose_graph, has_layers, layer_of
 from ggml_viz.export.placing import place
 from ggml_viz.export.timeline import process_name
@@ -40,7 +40,7 @@ _WAIT, _SPLIT, _INK, _FAINT = "#E5E5E5", "#555555", "#222222", "#777777"
 _MAX_OPS = 16
 _MAX_LABELLED_POINTS = 10
 _MAX_POINTS = 500
-_MAX_LAYER_NODES = 64
+_MAX_LAYER_NODES = 48
 _LONGEST = 150
 
 
@@ -91,6 +91,9 @@ def _matplotlib() -> Iterator[Any]:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.axisbelow": True,
+        # Ticks say the whole number, not how far it is from another.
+        "axes.formatter.useoffset": False,
+        "axes.formatter.limits": (-6, 12),
         "xtick.color": _INK,
         "ytick.color": _INK,
         "legend.frameon": False,
@@ -165,27 +168,29 @@ def _timeline(selection: Selection, figure: Any) -> None:
     from matplotlib.patches import Patch
 
     shown = lanes_of(selection)
-    note = "what is too narrow to see fills its share of a column"
+    note = "what is too narrow to see fills its share of a column; waits inside of a node are spread over it"
     if shown.left_out:
         note += f"; {plural(shown.left_out, 'lane')} more not shown"
-    axes = _axes(selection, figure, "What ran when", (0.12, 0.12, 0.98, 0.84), note)
-    colours = {**_PHASE_COLOURS, **_KIND_COLOURS, WAITING: _WAIT, "splits": _SPLIT}
-    # `other` is a phase and a kind, both grey.
+    axes = _axes(selection, figure, "What ran when", (0.12, 0.12, 0.97, 0.84), note)
+    colours = {**_PHASE_COLOURS, **_KIND_COLOURS, WAITING: _WAIT, SPLITS: _SPLIT}
     names = [lane.name for lane in shown.lanes]
     edges = np.linspace(shown.from_s, shown.until_s, COLUMNS + 1)
-    scale, unit = _time_unit(shown.until_s - shown.from_s)
+    to_axis = _time_axis(axes, shown.from_s, shown.until_s)
     for row, lane in enumerate(shown.lanes):
-        _lane(axes, lane, edges / scale, len(names) - 1 - row, colours)
-    axes.set_xlim(shown.from_s / scale, shown.until_s / scale)
+        _lane(axes, lane, to_axis(edges), len(names) - 1 - row, colours)
     axes.set_ylim(-0.1, max(len(names), 1))
     axes.set_yticks([len(names) - 1 - row + 0.42 for row in range(len(names))], [printable(name) for name in names])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(f"time since the recording began, {unit}")
-    used = {part for lane in shown.lanes for part, share in zip(lane.parts, lane.shares, strict=True) if share.any()}
-    phases = [Patch(color=_PHASE_COLOURS[phase], label=phase) for phase in PHASES if phase in used]
-    kinds = [Patch(color=colours[kind], label=kind) for kind in (*KINDS, WAITING) if kind in used and kind != OTHER]
-    legend = [*phases, *kinds]
+    used = {
+        (lane.parts is PHASES, part)
+        for lane in shown.lanes
+        for part, share in zip(lane.parts, lane.shares, strict=True)
+        if share.any()
+    }
+    phases = [(phase, f"{phase} graphs" if phase == OTHER else phase) for phase in PHASES if (True, phase) in used]
+    kinds = [(kind, f"{kind} ops" if kind == OTHER else kind) for kind in (*KINDS, WAITING) if (False, kind) in used]
+    legend = [Patch(color=colours[part], label=label) for part, label in (*phases, *kinds)]
     if legend:
         figure.legend(handles=legend, loc="upper left", bbox_to_anchor=(0.105, 0.895), ncols=len(legend), fontsize=8.5)
 
@@ -204,13 +209,24 @@ def _lane(axes: Any, lane: Lane, edges: Any, bottom: int, colours: dict[str, str
     for begin, end, text in lane.labels:
         room = int((end - begin) / 6.2)
         axes.text(
-            *(edges[0] + (begin + end) / 2 * per_column, bottom + height / 2, _short(printable(text), max(room, 2))),
+            *(edges[0] + (begin + end) / 2 * per_column, bottom + height * 0.2, _short(printable(text), max(room, 2))),
             fontsize=8,
-            color="white" if lane.parts == ("splits",) or lane.parts != PHASES else "black",
+            color="white" if lane.parts == (SPLITS,) or kind_of(text) == MATRIX else "black",
             ha="center",
             va="center",
             clip_on=True,
         )
+
+
+def _time_axis(axes: Any, from_s: float, until_s: float) -> Callable[[Any], Any]:
+    """Makes the x axis one of time. Returns what turns seconds into places on it."""
+    scale, unit = _time_unit(until_s - from_s)
+    # Long after the beginning, a short range is told from its own begin: else ticks have too many digits.
+    origin_s = from_s if from_s > 1e5 * scale else 0.0
+    since = f"{from_s:.9g} s after the recording began" if origin_s else "the recording began"
+    axes.set_xlabel(f"time since {since}, {unit}")
+    axes.set_xlim((from_s - origin_s) / scale, (until_s - origin_s) / scale)
+    return lambda seconds: (seconds - origin_s) / scale
 
 
 def _time_unit(seconds: float) -> tuple[float, str]:
@@ -229,7 +245,11 @@ def _ops(selection: Selection, figure: Any) -> None:
     whole_s = sum(total.seconds for total in totals)
     shown, rest = totals[:_MAX_OPS], totals[_MAX_OPS:]
     spans = sum(total.spans for total in totals)
-    note = f"{duration(whole_s).strip()} in {count(spans)} executed nodes; share of that, executions" if totals else ""
+    note = (
+        f"{duration(whole_s).strip()} in {count(spans)} executed nodes; of each op: its share, its executions, how much of the threads' time was waiting"
+        if totals
+        else ""
+    )
     axes = _axes(selection, figure, "Time by op", (0.19, 0.12, 0.98, 0.85), note)
     if not totals:
         _nothing(axes, "no op was timed")
@@ -243,20 +263,20 @@ def _ops(selection: Selection, figure: Any) -> None:
         colour = _KIND_COLOURS[kind]
         wide = seconds / scale
         axes.barh(row, wide * (1 - waiting), 0.72, color=colour)
-        waits = {"facecolor": _faded(colour), "edgecolor": colour, "hatch": "////", "linewidth": 0}
-        axes.barh(row, wide * waiting, 0.72, wide * (1 - waiting), **waits)
-        said = f"{duration(seconds).strip()} · {percent(_share(seconds, whole_s))} · {count(executions)} ×"
+        hatched: dict[str, Any] = {"facecolor": _faded(colour), "edgecolor": colour, "hatch": "////", "linewidth": 0}
+        axes.barh(row, wide * waiting, 0.72, wide * (1 - waiting), **hatched)
+        said = f"{duration(seconds).strip()} · {percent(_share(seconds, whole_s))} · {count(executions)} × · {percent(waiting)} waiting"
         axes.annotate(said, (wide, row), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
     names = [printable(_short(bar[0], 26)) for bar in bars]
     axes.set_yticks(range(len(bars)), names)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(bars) - 0.4, -0.6)
-    axes.set_xlim(0, max(bar[1] for bar in bars) / scale * 1.25 or 1)
+    axes.set_xlim(0, max(bar[1] for bar in bars) / scale * 1.4 or 1)
     axes.grid(axis="x", color="#E5E5E5", linewidth=0.8)
     axes.set_xlabel(f"time from the first thread's begin until the closing barrier opened, {unit}")
     used = {bar[4] for bar in bars}
     legend = [Patch(color=_KIND_COLOURS[kind], label=kind) for kind in KINDS if kind in used]
-    waits = {"facecolor": "#DDDDDD", "edgecolor": "#666666", "hatch": "////", "linewidth": 0}
+    waits: dict[str, Any] = {"facecolor": "#DDDDDD", "edgecolor": "#666666", "hatch": "////", "linewidth": 0}
     legend.append(Patch(**waits, label="share of the threads' time at barriers"))
     axes.legend(handles=legend, loc="lower right", fontsize=9)
 
@@ -356,7 +376,7 @@ def _roofline(selection: Selection, figure: Any) -> None:
     axes.grid(color="#EEEEEE", linewidth=0.8)
     axes.set_xlabel("operations for each byte moved, op/byte")
     axes.set_ylabel("operations, 1e9 op/s")
-    _name_points(axes, points[:_MAX_LABELLED_POINTS], areas[:_MAX_LABELLED_POINTS])
+    _name_points(axes, points, areas)
     phases, kinds = {point.phase for point in points}, {kind_of(point.op) for point in points}
     marks = [(_PHASE_MARKERS[phase], _FAINT, phase) for phase in PHASES if phase in phases]
     marks += [("o", _KIND_COLOURS[kind], kind) for kind in KINDS if kind in kinds]
@@ -379,21 +399,25 @@ def _slope_label(axes: Any, text: str, bandwidth: float) -> None:
 
 
 def _name_points(axes: Any, points: Sequence[Point], areas: Sequence[float]) -> None:
-    """Names points, beside them and where no other name stands."""
-    taken: list[tuple[float, float]] = []
-    for point, area in zip(points, areas, strict=True):
-        x, y = axes.transData.transform((point.flops_per_byte, point.flops_per_s * 1e-9))
-        radius = math.sqrt(area / math.pi) * _DPI / 72
+    """Names the first points, beside them and where neither a name nor another point stands."""
+    box = axes.get_window_extent()
+    at = axes.transData.transform([(point.flops_per_byte, point.flops_per_s * 1e-9) for point in points])
+    radii = np.sqrt(np.array(areas) / math.pi) * _DPI / 72
+    taken: list[tuple[float, float, float, float]] = [
+        (x, y, radius, radius) for (x, y), radius in zip(at.tolist(), radii.tolist(), strict=True)
+    ]
+    for point, (x, y), radius in zip(points[:_MAX_LABELLED_POINTS], at.tolist(), radii.tolist(), strict=False):
         name = printable(_short(f"{point.op} {point.role}".strip(), 28))
-        wide = 6.4 * len(name)
-        for side, dy in ((1, 0), (-1, 0), (1, 13), (-1, 13), (1, -13), (-1, -13)):
+        half = 3.2 * len(name)
+        for side, dy in ((1, 0), (-1, 0), (1, 13), (-1, 13), (1, -13), (-1, -13), (1, 26), (-1, 26), (1, -26)):
             dx = side * (radius + 5)
-            middle = (x + dx + side * wide / 2, y + dy)
-            if all(abs(middle[0] - at[0]) > wide or abs(middle[1] - at[1]) >= 13 for at in taken):
+            middle = (x + dx + side * half, y + dy)
+            inside = box.x0 < middle[0] - half and middle[0] + half < box.x1
+            if inside and not any(abs(middle[0] - a) < half + w and abs(middle[1] - b) < 6 + h for a, b, w, h in taken):
                 break
         else:
             continue
-        taken.append(middle)
+        taken.append((*middle, half, 6.5))
         axes.annotate(
             *(name, (point.flops_per_byte, point.flops_per_s * 1e-9), (dx * 72 / _DPI, dy * 72 / _DPI)),
             textcoords="offset points",
@@ -419,22 +443,20 @@ def _memory(selection: Selection, figure: Any) -> None:
         _nothing(axes, "no buffer was seen")
         return
     moments, heights = _steps(use.changes, from_s, until_s)
-    scale, unit = _time_unit(until_s - from_s)
+    to_axis = _time_axis(axes, from_s, until_s)
     base = np.zeros(heights.shape[1])
     for row, usage in enumerate(_USAGE_COLOURS):
         top = base + heights[row]
-        axes.stairs(top, moments / scale, baseline=base, fill=True, color=_USAGE_COLOURS[usage], linewidth=0)
+        axes.stairs(top, to_axis(moments), baseline=base, fill=True, color=_USAGE_COLOURS[usage], linewidth=0)
         base = top
     most = max(float(base.max(initial=0)), 1.0)
-    axes.set_xlim(from_s / scale, until_s / scale)
     axes.set_ylim(0, most * 1.15)
     size_scale, size_unit = _size_unit(most)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / size_scale:g}"))
     axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
-    axes.set_xlabel(f"time since the recording began, {unit}")
     axes.set_ylabel(f"memory, {size_unit}")
     if from_s <= use.peak.at_s <= until_s:
-        at = (use.peak.at_s / scale, use.peak_bytes)
+        at = (to_axis(use.peak.at_s), use.peak_bytes)
         late = use.peak.at_s > from_s + 0.7 * (until_s - from_s)
         axes.plot(*at, marker="v", color=_INK, markersize=7, clip_on=False)
         axes.annotate(
