@@ -38,7 +38,9 @@ _PHASE_MARKERS = {PREFILL: "s", DECODE: "o", MIXED: "D", "other": "^"}
 _WAIT, _SPLIT, _INK, _FAINT = "#E5E5E5", "#555555", "#222222", "#777777"
 
 _MAX_OPS = 16
-_MAX_LABELLED_POINTS = 10
+_MAX_LABELLED_POINTS = 12
+# Points so many pixels from each other share a name.
+_SAME_PLACE = 12
 _MAX_POINTS = 500
 _MAX_LAYER_NODES = 48
 _LONGEST = 150
@@ -245,11 +247,8 @@ def _ops(selection: Selection, figure: Any) -> None:
     whole_s = sum(total.seconds for total in totals)
     shown, rest = totals[:_MAX_OPS], totals[_MAX_OPS:]
     spans = sum(total.spans for total in totals)
-    note = (
-        f"{duration(whole_s).strip()} in {count(spans)} executed nodes; of each op: its share, its executions, how much of the threads' time was waiting"
-        if totals
-        else ""
-    )
+    each = "of each op: its share, its executions, how much of the threads' time was waiting"
+    note = f"{duration(whole_s).strip()} in {count(spans)} executed nodes; {each}" if totals else ""
     axes = _axes(selection, figure, "Time by op", (0.19, 0.12, 0.98, 0.85), note)
     if not totals:
         _nothing(axes, "no op was timed")
@@ -265,7 +264,8 @@ def _ops(selection: Selection, figure: Any) -> None:
         axes.barh(row, wide * (1 - waiting), 0.72, color=colour)
         hatched: dict[str, Any] = {"facecolor": _faded(colour), "edgecolor": colour, "hatch": "////", "linewidth": 0}
         axes.barh(row, wide * waiting, 0.72, wide * (1 - waiting), **hatched)
-        said = f"{duration(seconds).strip()} · {percent(_share(seconds, whole_s))} · {count(executions)} × · {percent(waiting)} waiting"
+        share = percent(_share(seconds, whole_s))
+        said = f"{duration(seconds).strip()} · {share} · {count(executions)} × · {percent(waiting)} waiting"
         axes.annotate(said, (wide, row), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
     names = [printable(_short(bar[0], 26)) for bar in bars]
     axes.set_yticks(range(len(bars)), names)
@@ -343,7 +343,7 @@ def _roofline(selection: Selection, figure: Any) -> None:
     axes.set_yscale("log")
     intensities = [point.flops_per_byte for point in points]
     rates = [point.flops_per_s * 1e-9 for point in points]
-    low_x, high_x = min(intensities) / 3, max(intensities) * 3
+    low_x, high_x = min(intensities) / 3, max(intensities) * 8
     low_y, high_y = min(rates) / 3, max(rates) * 3
     if peaks:
         bandwidth = peaks.bandwidth_bytes_per_s * 1e-9
@@ -399,30 +399,50 @@ def _slope_label(axes: Any, text: str, bandwidth: float) -> None:
 
 
 def _name_points(axes: Any, points: Sequence[Point], areas: Sequence[float]) -> None:
-    """Names the first points, beside them and where neither a name nor another point stands."""
+    """Names the first points, those at one place together, where neither a name nor another point stands."""
     box = axes.get_window_extent()
-    at = axes.transData.transform([(point.flops_per_byte, point.flops_per_s * 1e-9) for point in points])
-    radii = np.sqrt(np.array(areas) / math.pi) * _DPI / 72
-    taken: list[tuple[float, float, float, float]] = [
-        (x, y, radius, radius) for (x, y), radius in zip(at.tolist(), radii.tolist(), strict=True)
-    ]
-    for point, (x, y), radius in zip(points[:_MAX_LABELLED_POINTS], at.tolist(), radii.tolist(), strict=False):
-        name = printable(_short(f"{point.op} {point.role}".strip(), 28))
+    at = axes.transData.transform([(point.flops_per_byte, point.flops_per_s * 1e-9) for point in points]).tolist()
+    radii = (np.sqrt(np.array(areas) / math.pi) * _DPI / 72).tolist()
+    # Middles, half widths and half heights.
+    taken = [(x, y, radius, radius) for (x, y), radius in zip(at, radii, strict=True)]
+    together: list[list[int]] = []
+    for i, point in enumerate(points[:_MAX_LABELLED_POINTS]):
+        for group in together:
+            first = points[group[0]]
+            if (point.op, point.phase) == (first.op, first.phase) and math.dist(at[i], at[group[0]]) < _SAME_PLACE:
+                group.append(i)
+                break
+        else:
+            together.append([i])
+    for group in together:
+        x, y = at[group[0]]
+        right = max(at[i][0] + radii[i] for i in group) - x + 5
+        left = min(at[i][0] - radii[i] for i in group) - x - 5
+        above = max(abs(at[i][1] - y) + radii[i] for i in group) + 8
+        roles = ", ".join(points[i].role for i in group)
+        name = printable(_short(f"{points[group[0]].op} {roles}".strip(), 44))
         half = 3.2 * len(name)
-        for side, dy in ((1, 0), (-1, 0), (1, 13), (-1, 13), (1, -13), (-1, -13), (1, 26), (-1, 26), (1, -26)):
-            dx = side * (radius + 5)
+        others = [each for i, each in enumerate(taken) if i not in group]
+        for dx, dy in (
+            *((right, 0), (left, 0), (0, above), (0, -above)),
+            *((right, 13), (left, 13), (right, -13), (left, -13)),
+        ):
+            side = (dx > 0) - (dx < 0)
             middle = (x + dx + side * half, y + dy)
             inside = box.x0 < middle[0] - half and middle[0] + half < box.x1
-            if inside and not any(abs(middle[0] - a) < half + w and abs(middle[1] - b) < 6 + h for a, b, w, h in taken):
+            if inside and not any(
+                abs(middle[0] - a) < half + w and abs(middle[1] - b) < 6 + h for a, b, w, h in others
+            ):
                 break
         else:
             continue
         taken.append((*middle, half, 6.5))
         axes.annotate(
-            *(name, (point.flops_per_byte, point.flops_per_s * 1e-9), (dx * 72 / _DPI, dy * 72 / _DPI)),
+            *(name, (points[group[0]].flops_per_byte, points[group[0]].flops_per_s * 1e-9)),
+            xytext=(dx * 72 / _DPI, dy * 72 / _DPI),
             textcoords="offset points",
             fontsize=8,
-            ha="left" if side > 0 else "right",
+            ha=("center", "left", "right")[side],
             va="center",
         )
 
