@@ -22,6 +22,9 @@ from ggml_viz.model.measured import MeasuredNodes, group_by
 from ggml_viz.model.phases import DECODE, PHASES
 from ggml_viz.model.trace import STATUS_UNFINISHED, Process, Trace
 
+# What is beyond comes from a damaged trace.
+_LEAST, _MOST = 1e-9, 1e24
+
 
 @dataclass(frozen=True, slots=True)
 class Attained:
@@ -184,15 +187,16 @@ class Limits:
         nodes = self._nodes
         flops, moved = nodes.flops * nodes.count, nodes.bytes * nodes.count
         # Not known is NaN, which is not more than anything.
-        chosen = chosen & (flops > 0) & (moved > 0) & (nodes.wall_s > 0)
+        chosen = chosen & (flops > 0) & (flops < _MOST) & (moved > 0) & (moved < _MOST) & (nodes.wall_s > 0)
         points = []
         for group in group_by([nodes.phase, nodes.op, nodes.role]):
             rows = group.rows[chosen[group.rows]]
             if len(rows):
                 phase, op, role = group.key
                 seconds, operations = float(nodes.wall_s[rows].sum()), float(flops[rows].sum())
-                moved_bytes = float(moved[rows].sum())
-                points.append(Point(phase, op, role, seconds, operations / moved_bytes, operations / seconds))
+                point = Point(phase, op, role, seconds, operations / float(moved[rows].sum()), operations / seconds)
+                if all(_LEAST < value < _MOST for value in (point.flops_per_byte, point.flops_per_s)):
+                    points.append(point)
         return sorted(points, key=lambda point: -point.seconds)
 
     def layers(self) -> list[GroupRow]:

@@ -28,7 +28,7 @@ EXAMPLES = """\
   csv, json    a table (--table; docs/python-api.md lists them)
   parquet      the same, for polars, pandas, DuckDB (extra "arrow")
   svg, png     a picture (--picture; extra "plots")
-  dot          a graph for Graphviz, by layer and role; a layer's nodes with --layer
+  dot          a graph for Graphviz; --layer: one layer's nodes
 
 examples:
   ggml-viz export run.ggmlviz --to perfetto -o run.perfetto-trace
@@ -36,7 +36,7 @@ examples:
   ggml-viz export run.ggmlviz --to parquet --table spans -o spans.parquet
   ggml-viz export run.ggmlviz --to csv --table runs --phase decode -o - | head
   ggml-viz export run.ggmlviz --to svg --picture timeline -o timeline.svg
-  ggml-viz export run.ggmlviz --to dot --layer 0 -o - | dot -Tsvg > layer.svg
+  ggml-viz export run.ggmlviz --to dot --layer 0 -o - | dot -Tsvg -O
 """
 
 

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ggml_viz.errors import UserError
 from ggml_viz.export.timeline import worker_count
 from ggml_viz.model.kinds import KINDS, kind_of
 from ggml_viz.model.phases import PHASES
+from ggml_viz.model.table import Text
 from ggml_viz.model.trace import shifted
 from ggml_viz.native import KIND_NODE
+from ggml_viz.numbers import duration
 
 if TYPE_CHECKING:
     from ggml_viz.export.selection import Selection
@@ -88,13 +91,16 @@ def lanes_of(selection: Selection) -> Lanes:
 
 
 def time_range(selection: Selection) -> tuple[float, float]:
-    """The range of a selection, in seconds since the trace began; it ends with the trace, and is never empty."""
+    """The range of a selection, in seconds since the trace began; it ends with the trace, and is never empty.
+
+    Raises:
+        UserError: It begins when the trace is over.
+    """
     duration_s = selection.trace.duration_s
     end_s = duration_s if 0 < duration_s < math.inf else 1e-6
-    from_s = max(selection.from_s, 0.0)
-    until_s = min(selection.until_s, end_s)
-    # Beyond the trace's end there is nothing to see, but that is what was asked for.
-    return from_s, until_s if until_s > from_s else from_s + 1e-6
+    if selection.from_s >= end_s:
+        raise UserError(f"--from is behind the trace's end: it lasts {duration(end_s).strip()}", exit_status=2)
+    return selection.from_s, min(selection.until_s, end_s)
 
 
 class Bins:
@@ -215,8 +221,7 @@ def _workers(selection: Selection, scale: _Scale, prefix: str, count: int) -> li
             bins[worker].add(begin[mine], worked[mine], waiting, 1 - at_work[mine])
             bins[worker].add(worked[mine], end[mine], waiting)
             if len(labels[worker]) < _MAX_LABELS:
-                names = [process.places.ops[code] for code in op.tolist()]
-                labels[worker] += _labels(begin[mine], (work + inner)[mine], names.__getitem__)
+                labels[worker] += _labels(begin[mine], (work + inner)[mine], Text(op, process.places.ops).__getitem__)
     return [
         Lane(f"{prefix}worker {worker}", parts, bins[worker].shares(), labels[worker][:_MAX_LABELS])
         for worker in range(count)

@@ -343,7 +343,7 @@ def _roofline(selection: Selection, figure: Any) -> None:
     axes.set_yscale("log")
     intensities = [point.flops_per_byte for point in points]
     rates = [point.flops_per_s * 1e-9 for point in points]
-    low_x, high_x = min(intensities) / 3, max(intensities) * 8
+    low_x, high_x = min(intensities) / 3, max(intensities) * 5
     low_y, high_y = min(rates) / 3, max(rates) * 3
     if peaks:
         bandwidth = peaks.bandwidth_bytes_per_s * 1e-9
@@ -421,7 +421,7 @@ def _name_points(axes: Any, points: Sequence[Point], areas: Sequence[float]) -> 
         above = max(abs(at[i][1] - y) + radii[i] for i in group) + 8
         roles = ", ".join(points[i].role for i in group)
         name = printable(_short(f"{points[group[0]].op} {roles}".strip(), 44))
-        half = 3.2 * len(name)
+        half = 3.0 * len(name)
         others = [each for i, each in enumerate(taken) if i not in group]
         for dx, dy in (
             *((right, 0), (left, 0), (0, above), (0, -above)),
