@@ -7,7 +7,7 @@ DEV := .venv/.dev
 NATIVE := $(wildcard native/*/*.[ch])
 C_SOURCES := $(wildcard native/*/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch] bench/*.[ch])
 
-.PHONY: help demo test lint format bench compatibility native clean
+.PHONY: help demo test lint format bench compatibility fuzz native clean
 
 help:
 	@echo 'make demo     record a real language model and report'
@@ -16,6 +16,7 @@ help:
 	@echo 'make format   put the sources into shape'
 	@echo 'make native   build the native libraries into the checkout'
 	@echo 'make bench    measure what capturing costs'
+	@echo 'make fuzz     try a million hostile traces; takes about an hour'
 	@echo 'make compatibility   try real programs of all ages and make the table in README.md'
 
 demo: $(PACKAGE)
@@ -42,6 +43,9 @@ bench: $(DEV) native
 # Fetches about 90 MB beyond what the tests fetch, and takes some minutes when all is there: old programs wait in loops.
 compatibility: $(DEV) native
 	$(BIN)/python -m tests.compatibility --update-readme $(COMPATIBILITY_ARGS)
+
+fuzz: $(DEV) native
+	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
 # The compiler keeps what has not changed: always asking is quick.
 native: $(DEV)

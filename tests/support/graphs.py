@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from math import prod
 
-from tests.support.tracefile import Tensor, encode_graph
+from tests.support.tracefile import TYPES, Tensor, encode_graph
 
 from ggml_viz.model.graph import Graph
 
-# Elements in a block, and its bytes.
-TYPES = {
-    "f32": (1, 4),
-    "f16": (1, 2),
-    "i32": (1, 4),
-    "i64": (1, 8),
-    "q4_1": (32, 20),
-    "q8_0": (32, 34),
-    "q4_K": (256, 144),
-}
 INPUT, COMPUTE = 1, 16
 
 

@@ -3,6 +3,7 @@
 Tests describe a tiny trace in text and get the bytes of a file (`trace_from_text`). One statement a line, `#` begins a
 comment, times and durations are in µs on a clock whose ticks are ns:
 
+    machine threads=1 triad=10e9 read=8e9 flops=50e9 int8=100e9
     process pid=100 ggml=0.25.3 command='llama-cli -m model.gguf'
     note not-seen 'copies between …'
     buffer 1 CPU weights 98000000 at=0
@@ -27,6 +28,7 @@ that was cut short); `cut 10` takes the last ten bytes of the file away.
 from __future__ import annotations
 
 import ast
+import json
 import shlex
 import struct
 import zlib
@@ -44,6 +46,16 @@ DETAILS = {"graph": 0, "op": 1, "thread": 2}
 COPY_KINDS = {"set": 0, "get": 1, "tensor": 2, "fill": 3}
 REASONS = {"ended": 0, "detached": 1, "abnormal": 2}
 UNFINISHED = 65535
+# Elements in a block of each type, and its bytes.
+TYPES = {
+    "f32": (1, 4),
+    "f16": (1, 2),
+    "i32": (1, 4),
+    "i64": (1, 8),
+    "q4_1": (32, 20),
+    "q8_0": (32, 34),
+    "q4_K": (256, 144),
+}
 # When the first process starts: on the monotonic clock, and 2026-01-02 12:00:00 UTC.
 START_NS = 1_000_000_000
 START_WALL_NS = 1_767_355_200_000_000_000
@@ -353,6 +365,8 @@ def trace_from_text(text: str) -> bytes:
             open_process = 1
         elif verb == "graph":
             graph, graph_number = [], int(words[0])
+        elif verb == "machine":
+            writer.data += machine_chunk({key: float(value) for key, value in (word.split("=") for word in words)})
         elif verb == "done":
             writer.end_process(words[0])
             open_process = 0
@@ -365,6 +379,14 @@ def trace_from_text(text: str) -> bytes:
     if open_process:
         writer.end_process(None)
     return bytes(writer.data[: len(writer.data) - cut])
+
+
+def machine_chunk(peaks: dict[str, float]) -> bytes:
+    """A MACH chunk: triad and read in bytes a second, flops and int8 in operations a second, threads."""
+    rates = {"triad": "triad_bytes_per_s", "read": "read_bytes_per_s", "flops": "flops_per_s", "int8": "int8_ops_per_s"}
+    measured = {name: peaks[key] for key, name in rates.items()} | {"threads": int(peaks.get("threads", 1))}
+    machine = {"identity": "0123456789abcdef", "cpu": "A CPU", "cpus": 4, "peaks": [measured]}
+    return chunk(b"MACH", 0, json.dumps(machine).encode())
 
 
 def _value(text: str) -> Any:
@@ -435,13 +457,17 @@ def _define_graph(writer: Writer, number: int, lines: list[list[str]]) -> None:
         op = rest.pop(0) if verb == "node" else "NONE"
         shape = ast.literal_eval(rest[1])
         ne = (*shape, *(1,) * (4 - len(shape)))
+        elements, block_bytes = TYPES[rest[0]]
+        nb = [block_bytes, block_bytes * ne[0] // elements]
+        nb += [nb[1] * ne[1], nb[1] * ne[1] * ne[2]]
         tensors.append(
             Tensor(
                 name,
                 writer.number(NAME, op),
                 writer.number(NAME, rest[0]),
                 ne,
-                bytes=4 * ne[0] * ne[1] * ne[2] * ne[3],
+                (nb[0], nb[1], nb[2], nb[3]),
+                bytes=nb[3] * ne[3],
                 sources=tuple(index[source] for source in rest[2:]),
             )
         )

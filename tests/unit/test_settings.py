@@ -56,6 +56,7 @@ VALUES = {
     "logging.agent": Value("0", False, False),
     "ui.color": Value("never", "never", "never"),
     "ui.top": Value("7", 7, 7),
+    "ui.naming": Value("names.toml", "names.toml", Path("names.toml")),
     "ui.width": Value("132", 132, 132),
 }
 
@@ -264,6 +265,7 @@ WRONG = {
     "logging.agent": ("-", {}, "true or false"),
     "ui.color": ("yes", True, "auto, always or never"),
     "ui.top": ("0", True, "a whole number from 1 up"),
+    "ui.naming": (None, "", "a path"),
     "ui.width": ("39", 80.5, "a whole number from 40 up"),
 }
 
@@ -467,6 +469,7 @@ agent          true                               default
 color          auto                               default
 top            (what fits on a screen)            default
 width          (the terminal's)                   default
+naming         (none)                             default
 """
 
 

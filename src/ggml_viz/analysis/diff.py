@@ -26,6 +26,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -241,19 +242,20 @@ class Diff:
         return {"schema": SCHEMA, **dataclasses.asdict(self)}
 
 
-def compare(a: Sequence[str], b: Sequence[str]) -> Diff:
+def compare(a: Sequence[str], b: Sequence[str], naming: Path | None = None) -> Diff:
     """Compares two sets of recordings.
 
     Args:
         a: Paths of the traces of the first set, at least one.
         b: Of the second.
+        naming: A file of naming rules beyond those that come with ggml-viz.
 
     Raises:
         UserError: One of them is no trace, or there is nothing to compare.
     """
     by_file = min(len(a), len(b)) > 1
     with ThreadPoolExecutor(2) as pool:
-        profiles = list(pool.map(lambda path: profile(path, executions=not by_file), [*a, *b]))
+        profiles = list(pool.map(lambda path: profile(path, executions=not by_file, naming=naming), [*a, *b]))
     return compare_profiles(profiles[: len(a)], profiles[len(a) :])
 
 

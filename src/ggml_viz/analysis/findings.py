@@ -28,6 +28,8 @@ _WORTH = 0.05
 # Threads of a healthy run on a busy machine wait up to a fifth of their time.
 _WAITING = 0.25
 _FAR_BELOW = 0.20
+# What moves less in one execution is held up by other things than bandwidth.
+_MUCH_BYTES = 100_000
 _BULK = 0.10
 _ATTENTION = 0.10
 _BETWEEN_RUNS = 0.15
@@ -191,8 +193,8 @@ def weights_are_elsewhere(evidence: Evidence) -> Iterator[Finding]:
             "flash-attention-on-cpu" if attention else "op-on-cpu",
             phase,
             float(nodes.wall_s[rows].sum()),
-            f"{op} of {len(layers)} layers is computed on the CPU, while their weights are in another backend's memory",
-            f"layers {layers.min()} to {layers.max()}, roles {', '.join(_roles(nodes, rows))}",
+            f"{op} of {_counted(layers)} is computed on the CPU, while the weights there are in another backend's memory",
+            f"roles {', '.join(_roles(nodes, rows))}",
             "look whether the backend has it for this KV cache type and head size (-ctk, -ctv, -fa)"
             if attention
             else "keep these layers on the CPU (-ngl), or use a build whose backend has this op",
@@ -226,8 +228,8 @@ def below_the_roofline(evidence: Evidence) -> Iterator[Finding]:
     nodes, limits = evidence.nodes, evidence.limits
     for group in group_by([nodes.phase, nodes.role]):
         phase, role = group.key
-        rows, total = group.rows, evidence.phases.get(phase)
-        if phase != DECODE or total is None or not total.seconds:
+        rows, total = group.rows[nodes.bytes[group.rows] >= _MUCH_BYTES], evidence.phases.get(phase)
+        if phase != DECODE or total is None or not total.seconds or not len(rows):
             continue
         seconds, attained = float(nodes.wall_s[rows].sum()), limits.attained(rows)
         if attained.floor_s is None or attained.floor_share is None or seconds < _BULK * total.seconds:
@@ -302,7 +304,7 @@ def first_run_cold(evidence: Evidence) -> Iterator[Finding]:
             for first_s, median_s in _first_runs(process, number):
                 if first_s - median_s > worst_s - typical_s:
                     worst_s, typical_s = first_s, median_s
-        if worst_s - typical_s >= _COLD_S and worst_s >= _COLD_TIMES * typical_s:
+        if typical_s and worst_s - typical_s >= _COLD_S and worst_s >= _COLD_TIMES * typical_s:
             yield from evidence.found(
                 "first-run-cold",
                 phase,
@@ -361,6 +363,13 @@ RULES = (
     first_run_cold,
     capture_is_not_whole,
 )
+
+
+def _counted(layers: npt.NDArray[np.int32]) -> str:
+    """Which layers, in few words."""
+    if len(layers) == 1:
+        return f"layer {layers[0]}"
+    return f"{len(layers)} layers ({layers[0]} to {layers[-1]})"
 
 
 def _share(nodes: MeasuredNodes, part: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -117,17 +118,18 @@ class Profile:
     times: dict[Key, Times]
 
 
-def profile(path: str, *, executions: bool) -> Profile:
+def profile(path: str, *, executions: bool, naming: Path | None = None) -> Profile:
     """Reads a trace and adds it up.
 
     Args:
         path: The trace.
         executions: Whether to keep some executions of each key, to compare these.
+        naming: A file of naming rules beyond those that come with ggml-viz.
 
     Raises:
         UserError: It is no trace.
     """
-    trace = Trace.open(path)
+    trace = Trace.open(path, naming)
     definitions = [process.file.definitions for process in trace.watched]
     times, nodes_s = _times(trace, executions)
     return Profile(

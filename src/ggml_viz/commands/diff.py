@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         args.usage_error("give two traces, or --a FILE … --b FILE …")
     try:
-        diff = compare(a, b)
+        diff = compare(a, b, args.settings.ui.naming)
         if args.fail_above is not None and not diff.can_tell:
             raise UserError(f"{diff.notes[0]}", "Record more, or compare one with one.")
     except UserError as error:

@@ -16,6 +16,7 @@ from ggml_viz.export.selection import Selection
 from ggml_viz.model.phases import PHASES
 from ggml_viz.model.tables import FIELDS
 from ggml_viz.model.trace import Trace
+from ggml_viz.settings import add_ui_arguments
 
 PICTURES = ("timeline", "ops", "roofline", "memory", "layer")
 
@@ -34,8 +35,8 @@ examples:
   ggml-viz export run.ggmlviz --to perfetto -o run.perfetto-trace
   ggml-viz export run.ggmlviz --to chrome --from 1.5 --until 2 -o run.json
   ggml-viz export run.ggmlviz --to parquet --table spans -o spans.parquet
+  ggml-viz export run.ggmlviz --to svg --picture roofline -o roofline.svg
   ggml-viz export run.ggmlviz --to csv --table runs --phase decode -o - | head
-  ggml-viz export run.ggmlviz --to svg --picture timeline -o timeline.svg
   ggml-viz export run.ggmlviz --to dot --layer 0 -o - | dot -Tsvg -O
 """
 
@@ -46,9 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format", metavar="FORMAT")
     parser.add_argument("-o", "--output", required=True, metavar="PATH", help="the file to write; -: standard output")
     parser.add_argument("--table", choices=FIELDS, default="spans", metavar="NAME", help="of csv, json, parquet")
-    parser.add_argument("--picture", choices=PICTURES, default="ops", help="of svg, png")
-    parser.add_argument("--graph", type=_number, metavar="N", help="of dot and the picture of a layer")
-    parser.add_argument("--layer", type=_number, metavar="N", help="likewise")
     parser.add_argument(
         "--from", dest="from_s", type=_seconds, default=0.0, metavar="S", help="seconds after its begin"
     )
@@ -59,13 +57,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--phase", action="append", choices=PHASES, default=[], help="only runs of this phase, or of several"
     )
+    parser.add_argument("--picture", choices=PICTURES, default="ops", help="of svg, png (default: ops)")
+    parser.add_argument("--layer", type=_number, metavar="N", help="of --picture layer and dot (default: 0, and all)")
+    parser.add_argument(
+        "--graph", type=_number, metavar="N", help="likewise (default: the one decoded with most often)"
+    )
+    add_ui_arguments(parser, "naming")
 
 
 def run(args: argparse.Namespace) -> int:
     """Writes the file."""
     if args.from_s >= args.until_s:
         raise UserError("--from is not before --until: nothing is left to export", exit_status=2)
-    trace = Trace.open(args.file)
+    trace = Trace.open(args.file, args.settings.ui.naming)
     records = sum(process.file.record_count for process in trace.watched)
     with _progress(records) as advance, _output(args.output) as out:
         ops = frozenset(op.upper() for op in args.op)

@@ -21,13 +21,13 @@ NAME = "query"
 HELP = "ask a trace in SQL (DuckDB)"
 EXAMPLES = """\
 docs/python-api.md lists the tables and their columns, docs/sql.md has twenty
-worked questions. Without SQL: a prompt, where .tables and .schema TABLE tell the
-same. Needs the extra "sql": pip install 'ggml-viz[sql]'.
+worked questions. Without SQL there is a prompt, where .tables and .schema TABLE
+tell the same. Needs the extra "sql": pip install 'ggml-viz[sql]'.
 
 examples:
-  ggml-viz query run.ggmlviz "SELECT op, sum(wall_ns) / 1e6 AS ms FROM spans GROUP BY op ORDER BY ms DESC"
+  ggml-viz query run.ggmlviz "SELECT op, sum(wall_ns) FROM spans GROUP BY op"
   ggml-viz query run.ggmlviz "FROM runs LIMIT 10" --format json
-  ggml-viz query run.ggmlviz "FROM spans WHERE op = 'MUL_MAT'" --format parquet -o products.parquet
+  ggml-viz query run.ggmlviz "FROM spans" --format parquet -o spans.parquet
   ggml-viz query run.ggmlviz
 """
 
@@ -51,14 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-rows", type=int, default=1000, metavar="N", help="rows that a table shows (default: 1000)"
     )
-    add_ui_arguments(parser, "color", "width")
+    add_ui_arguments(parser, "color", "width", "naming")
 
 
 def run(args: argparse.Namespace) -> int:
     """Answers one question, or many."""
     if args.format == "parquet" and args.output is None:
         raise UserError("parquet is no text: it needs a file to go to", "Name one with -o PATH.", exit_status=2)
-    database = Database(Trace.open(args.file))
+    database = Database(Trace.open(args.file, args.settings.ui.naming))
     if args.sql is None:
         return _prompt(database, args)
     if args.format == "parquet":

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the report."""
-    summary = summarize(Trace.open(args.file))
+    summary = summarize(Trace.open(args.file, args.settings.ui.naming))
     if args.json:
         print(json.dumps(summary.to_json(), indent=2))
     else:

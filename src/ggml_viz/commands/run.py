@@ -113,7 +113,7 @@ def print_recorded(path: Path, status: RecorderStatus, settings: Settings, note:
     from ggml_viz.model.trace import Trace
     from ggml_viz.terminal.report import print_report
 
-    print_report(summarize(Trace.open(path)), sys.stderr, settings.ui)
+    print_report(summarize(Trace.open(path, settings.ui.naming)), sys.stderr, settings.ui)
     if note:
         print_error(note)
     print(f"\n{status.bytes / 1e6:.1f} MB · ggml-viz report {shlex.quote(str(path))}", file=sys.stderr)

@@ -74,7 +74,10 @@ def _weights(selection: Selection) -> tuple[npt.NDArray[np.float64], ...]:
     known = keys(nodes.process, nodes.graph, nodes.node, nodes.fused > 0)
     order = np.argsort(known)
     wanted = keys(spans["process"], spans["graph"], spans["node"], spans["fused"] > 0)
-    row = order[np.minimum(np.searchsorted(known[order], wanted), max(len(order) - 1, 0))] if len(order) else wanted
+    row = np.zeros(len(wanted), np.intp)
+    if len(wanted):
+        # Spans of nodes that no graph has are counted under node 0 of none there: the nearest row is as good as any.
+        row = order[np.minimum(np.searchsorted(known[order], wanted), len(order) - 1)]
 
     def summed(name: str) -> npt.NDArray[np.float64]:
         return np.bincount(row, spans[name] * 1e-9, len(nodes)).astype(np.float64)

@@ -12,8 +12,16 @@ Result = TypeVar("Result")
 _END = object()
 
 
-def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Yields the items, each made while its predecessor is used; an item must outlive the making of the next."""
+def one_ahead(items: Iterator[Item], worth: bool = True) -> Iterator[Item]:
+    """Yields the items, each made while its predecessor is used; an item must outlive the making of the next.
+
+    Args:
+        items: The items.
+        worth: Whether a thread is worth its while; else they are yielded as they come.
+    """
+    if not worth:
+        yield from items
+        return
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, items, _END)
         while (item := coming.result()) is not _END:

@@ -8,6 +8,7 @@ and `module_of(role)`, never by the layer's number alone.
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from importlib import resources
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -399,15 +400,25 @@ def load_rules(extra_files: Sequence[Path] = ()) -> list[NamingRules]:
         UserError: A file cannot be read, or something in it is not right.
     """
     roles = _Roles()
-    families = [_read_family(path, roles) for path in extra_files]
+    return [NamingRules(*family, roles) for family in (*map(_read_family, extra_files), *_own_families())]
+
+
+class _Family(NamedTuple):
+    name: str
+    rules: Sequence[_Rule]
+    aliases: Mapping[str, str]
+    ops: Mapping[str, str]
+
+
+@functools.cache
+def _own_families() -> list[_Family]:
+    """Those that come with ggml-viz, llama.cpp's first: where nothing tells, it is the likeliest."""
     with resources.as_file(resources.files("ggml_viz.model").joinpath("naming")) as folder:
-        # llama.cpp first: where nothing tells, it is the likeliest.
-        for path in sorted(folder.glob("*.toml"), key=lambda path: (path.stem != "llama.cpp", path.name)):
-            families.append(_read_family(path, roles))
-    return families
+        paths = sorted(folder.glob("*.toml"), key=lambda path: (path.stem != "llama.cpp", path.name))
+        return [_read_family(path) for path in paths]
 
 
-def _read_family(path: Path, roles: _Roles) -> NamingRules:
+def _read_family(path: Path) -> _Family:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -426,10 +437,10 @@ def _read_family(path: Path, roles: _Roles) -> NamingRules:
         raise UserError(f"{path}: not text in UTF-8", exit_status=2) from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not TOML: {error}", exit_status=2) from None
-    return _checked_family(path, content, roles)
+    return _checked_family(path, content)
 
 
-def _checked_family(path: Path, content: Mapping[str, Any], roles: _Roles) -> NamingRules:
+def _checked_family(path: Path, content: Mapping[str, Any]) -> _Family:
     def wrong(key: str, text: str) -> UserError:
         return UserError(f"{path}: {printable(key)}: {text}", "docs/naming-rules.md describes the format", 2)
 
@@ -452,7 +463,7 @@ def _checked_family(path: Path, content: Mapping[str, Any], roles: _Roles) -> Na
         for key, value in table.items():
             if not isinstance(value, str) or "." in value:
                 raise wrong(f"{section}.{key}", "expected a role, in quotes and without dots")
-    return NamingRules(path.stem, rules, content.get("roles", {}), content.get("ops", {}), roles)
+    return _Family(path.stem, rules, content.get("roles", {}), content.get("ops", {}))
 
 
 class _WrongRule(Exception):

@@ -66,8 +66,9 @@ class Graph:
 
     def nodes_of(self, op: str) -> list[int]:
         """Indices of the nodes that compute an op."""
-        numbers = [number for number, name in self.names.items() if name == op]
-        return [int(i) for i in np.flatnonzero(np.isin(self.tensors["op"][: self.node_count], numbers))]
+        ops = self.tensors["op"][: self.node_count]
+        numbers = [number for number in np.unique(ops).tolist() if self.names.get(number) == op]
+        return [int(i) for i in np.flatnonzero(np.isin(ops, numbers))]
 
     def containing(self, part: bytes) -> list[int]:
         """Indices of the tensors whose names contain some bytes, found without decoding all names."""

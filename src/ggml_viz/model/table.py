@@ -188,7 +188,8 @@ class Table(Mapping[str, "Column"]):
                 codes = np.array([*(first[value] for value in column.values), 0], np.int32)[column.codes]
                 series[name] = pandas.Categorical.from_codes(codes, distinct)
             elif isinstance(column, np.ma.MaskedArray):
-                series[name] = pandas.arrays.IntegerArray(column.data.copy(), np.ma.getmaskarray(column).copy())
+                kind = pandas.arrays.FloatingArray if column.dtype.kind == "f" else pandas.arrays.IntegerArray
+                series[name] = kind(column.data.copy(), np.ma.getmaskarray(column).copy())
             else:
                 series[name] = column
         return pandas.DataFrame(series)

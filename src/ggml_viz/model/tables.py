@@ -102,6 +102,9 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("layer", "number of the layer it belongs to; missing: to none"),
         Field("role", "its role in the layer or the model: attn_q, ffn_down, output; empty: not known"),
         Field("phase", "of its graph"),
+        Field("flops", "operations of one execution, by formulae over its shapes; missing: not modelled"),
+        Field("moved_bytes", "bytes that one execution reads and writes, likewise"),
+        Field("weight_bytes", "those of them that are read from weights"),
         Field("executions", "how often it was executed, alone or first of a fused group"),
         Field(
             "wall_ns", "what its executions took, from the first thread's begin until the closing barrier opened, in ns"
@@ -197,6 +200,7 @@ COPY_KINDS = ("set", "get", "tensor", "fill")
 APPLICATION = "application"
 
 _SUBMITTED = 8
+_MAX_U64 = (1 << 64) - 1
 _UNKNOWN_NODE = 0xFFFF_FFFF
 
 
@@ -267,7 +271,7 @@ def _processes(trace: Trace) -> dict[str, Column]:
         "began_ns": _whole(np.array(began, np.float64)),
         "end": Text.of([END_CUT if f.done is None else END_NAMES[min(f.done, len(END_NAMES) - 1)] for f in files]),
         "records": np.array([file.record_count for file in files], np.uint64),
-        "lost": np.array([float(c.lost) + c.dropped if c else 0 for c in counters], np.float64).astype(np.uint64),
+        "lost": np.array([min(c.lost + c.dropped, _MAX_U64) if c else 0 for c in counters], np.uint64),
         "skipped": np.array([c.skipped if c else 0 for c in counters], np.uint64),
         "distorting": np.array(
             [any(note.level == NOTE_DISTORTING for note in file.definitions.notes) for file in files], bool
@@ -388,6 +392,14 @@ def _nodes(trace: Trace) -> dict[str, Column]:
         {name: tensors[name][chosen] for name in ("process", "graph", "name", "op", "type", "layer", "role")},
     )
     columns["node"] = tensors["tensor"][chosen]
+    costs = [trace.watched[index].costs[number] for index, number, _ in _each_graph(trace)]
+    for name, parts in (
+        ("flops", [cost.flops for cost in costs]),
+        ("moved_bytes", [cost.bytes for cost in costs]),
+        ("weight_bytes", [cost.weight_bytes for cost in costs]),
+    ):
+        values = _joined(parts, np.float64)
+        columns[name] = np.ma.MaskedArray(np.nan_to_num(values), mask=~np.isfinite(values))
     # Nodes lie one behind the other, graph by graph, as the places of each process do.
     starts = {}
     at = 0
@@ -448,7 +460,7 @@ def _spans(trace: Trace, names: Sequence[str]) -> dict[str, Column]:
         run_nodes = places.of_runs(process.runs)
         origin_ns = float(clock.origin.monotonic_ns) - trace.started_monotonic_ns
         scale = (clock.origin.ticks % (1 << 64), origin_ns, clock.ns_per_tick)
-        for spans in one_ahead(spans for _, spans in process.nodes()):
+        for spans in one_ahead((spans for _, spans in process.nodes()), process.is_large):
             filled += spans_columns(spans, run_nodes, scale, of_places, columns, filled)
         lengths.append(filled - before)
     made: dict[str, Column] = {name: column[:filled] for name, column in columns.items()}

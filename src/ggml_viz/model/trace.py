@@ -194,8 +194,7 @@ class Process:
             overwritten once the next window was asked for; and all nodes, all threads together, of the runs that no
             record is left of: SPAN_DTYPE array [m], sorted by run, then node.
         """
-        windows = self._windows()
-        for window, waiting, limit in one_ahead(windows) if self.file.record_count > _WINDOW_RECORDS else windows:
+        for window, waiting, limit in one_ahead(self._windows(), self.is_large):
             spans = fold_spans(window)
             yield window[waiting:], spans if limit is None else spans[: np.searchsorted(spans["run"], limit)]
 
@@ -228,6 +227,11 @@ class Process:
             window, other = other if len(other) >= len(window) else np.empty(len(window), RECORD_DTYPE), window
             filled = waiting = len(later)
             window[:filled] = later
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it has so many records that a second thread is worth its while."""
+        return self.file.record_count > _WINDOW_RECORDS
 
     @property
     def undecodable_records(self) -> int:
@@ -382,17 +386,17 @@ class Trace:
         return MeasuredNodes(self.watched)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], naming: Sequence[Path] = ()) -> Trace:
+    def open(cls, path: str | os.PathLike[str], naming: Path | None = None) -> Trace:
         """Opens the trace file at a path.
 
         Args:
             path: The file.
-            naming: Files of naming rules beyond those that come with ggml-viz (docs/naming-rules.md).
+            naming: A file of naming rules beyond those that come with ggml-viz (docs/naming-rules.md).
 
         Raises:
-            UserError: It is no trace, or a file of rules is none.
+            UserError: It is no trace, or the file of rules is none.
         """
-        return cls(open_trace(path), naming)
+        return cls(open_trace(path), (naming,) if naming else ())
 
     def table(self, name: str) -> Table:
         """One of its tables, by name.

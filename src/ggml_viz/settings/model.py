@@ -280,6 +280,19 @@ class Ui:
             least=40,
         ),
     ] = None
+    naming: Annotated[
+        Path | None,
+        Setting(
+            "--naming",
+            "GGML_VIZ_NAMING",
+            "tell layers and roles by the rules in this file too (docs/naming-rules.md)",
+            expected="a path",
+            parse=values.path,
+            metavar="FILE",
+            example='"my-model.toml"',
+            unset="none",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
