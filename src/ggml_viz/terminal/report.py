@@ -125,7 +125,7 @@ def _findings(page: Page, summary: Summary) -> list[str]:
     for row in summary.findings[:_MAX_FINDINGS]:
         phase = f"{row.phase}: " if row.phase else ""
         lines += page.wrap(f"{row.severity:<7}", f"{phase}{printable(row.sentence)}{_cost(row)}", WARNING)
-        lines += page.wrap("", f"→ {printable(row.advice)} ({printable(row.evidence)})", DIM)
+        lines += page.wrap("", f"→ {printable(row.advice)}", DIM)
     if len(summary.findings) > _MAX_FINDINGS:
         lines += page.wrap("", f"…{len(summary.findings) - _MAX_FINDINGS} more (--json)", DIM)
     return lines
