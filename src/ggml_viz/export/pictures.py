@@ -37,6 +37,7 @@ _USAGE_NAMES = {"kv": "KV cache"}
 _PHASE_MARKERS = {PREFILL: "s", DECODE: "o", MIXED: "D", "other": "^"}
 _WAIT, _SPLIT, _INK, _FAINT = "#E5E5E5", "#555555", "#222222", "#777777"
 
+_HIGH_LANES = 10
 _MAX_OPS = 16
 _MAX_LABELLED_POINTS = 12
 # Points so many pixels from each other share a name.
@@ -179,7 +180,9 @@ def _timeline(selection: Selection, figure: Any) -> None:
     edges = np.linspace(shown.from_s, shown.until_s, COLUMNS + 1)
     to_axis = _time_axis(axes, shown.from_s, shown.until_s)
     for row, lane in enumerate(shown.lanes):
-        _lane(axes, lane, to_axis(edges), len(names) - 1 - row, colours)
+        # Where work takes but a part of a high lane, it is the lower one.
+        label_at = 0.2 if len(names) <= _HIGH_LANES else 0.45
+        _lane(axes, lane, to_axis(edges), len(names) - 1 - row, colours, label_at)
     axes.set_ylim(-0.1, max(len(names), 1))
     axes.set_yticks([len(names) - 1 - row + 0.42 for row in range(len(names))], [printable(name) for name in names])
     axes.tick_params(axis="y", length=0)
@@ -197,7 +200,7 @@ def _timeline(selection: Selection, figure: Any) -> None:
         figure.legend(handles=legend, loc="upper left", bbox_to_anchor=(0.105, 0.895), ncols=len(legend), fontsize=8.5)
 
 
-def _lane(axes: Any, lane: Lane, edges: Any, bottom: int, colours: dict[str, str]) -> None:
+def _lane(axes: Any, lane: Lane, edges: Any, bottom: int, colours: dict[str, str], label_at: float) -> None:
     """Draws a lane as areas one above the other: of a narrow thing's column its share, of a wide thing's all."""
     height = 0.84
     base = np.full(COLUMNS, float(bottom))
@@ -211,7 +214,11 @@ def _lane(axes: Any, lane: Lane, edges: Any, bottom: int, colours: dict[str, str
     for begin, end, text in lane.labels:
         room = int((end - begin) / 6.2)
         axes.text(
-            *(edges[0] + (begin + end) / 2 * per_column, bottom + height * 0.2, _short(printable(text), max(room, 2))),
+            *(
+                edges[0] + (begin + end) / 2 * per_column,
+                bottom + height * label_at,
+                _short(printable(text), max(room, 2)),
+            ),
             fontsize=8,
             color="white" if lane.parts == (SPLITS,) or kind_of(text) == MATRIX else "black",
             ha="center",
@@ -419,7 +426,7 @@ def _name_points(axes: Any, points: Sequence[Point], areas: Sequence[float]) -> 
         right = max(at[i][0] + radii[i] for i in group) - x + 5
         left = min(at[i][0] - radii[i] for i in group) - x - 5
         above = max(abs(at[i][1] - y) + radii[i] for i in group) + 8
-        roles = ", ".join(points[i].role for i in group)
+        roles = ", ".join(points[i].role for i in group if points[i].role)
         name = printable(_short(f"{points[group[0]].op} {roles}".strip(), 44))
         half = 3.0 * len(name)
         others = [each for i, each in enumerate(taken) if i not in group]

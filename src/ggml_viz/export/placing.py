@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 # All in pixels, but the size of a font, in points; a character is about so many pixels wide for each point.
 _GAP, _BAND_GAP, _ROW_GAP, _MARGIN = 26.0, 30.0, 8.0, 14.0
 _MAX_WIDE, _MAX_HIGH = 170.0, 62.0
-_LARGEST, _SMALLEST = 8.5, 5.0
+_LARGEST, _LEGIBLE, _SMALLEST = 8.5, 7.5, 5.0
 _LINES, _PIXELS_PER_POINT, _CHARACTER, _CHARACTERS = 3, 100 / 72, 0.8, 23
 _MOST_COLUMNS = 10
 
@@ -55,7 +55,7 @@ class Placing:
 
 
 def place(layer: Layer, wide: float, high: float) -> Placing:
-    """Lays a layer out in so many pixels, in the number of columns that leaves the largest text."""
+    """Lays a layer out in so many pixels, in as many columns as leave the text legible, or as large as can be."""
     levels = _levels(layer)
     count = 1 + max(levels, default=0)
     at_level: list[list[int]] = [[] for _ in range(count)]
@@ -64,7 +64,7 @@ def place(layer: Layer, wide: float, high: float) -> Placing:
     _order(layer, at_level)
     best = max(
         (_sized(at_level, columns, wide, high) for columns in range(min(count, 4), min(count, _MOST_COLUMNS) + 1)),
-        key=lambda sized: (sized.font, sized.columns),
+        key=lambda sized: (min(sized.font, _LEGIBLE), sized.columns),
     )
     boxes = best.boxes(at_level)
     ordered = [boxes[node] for node in range(len(levels))]
