@@ -25,9 +25,13 @@ _SLICE_BEGIN, _SLICE_END, _COUNTER = 1, 2, 4
 # DebugAnnotation
 _ANNOTATION_UINT, _ANNOTATION_TEXT, _ANNOTATION_NAME = 3, 6, 10
 
+# TrackDescriptor
+_UUID, _TRACK_NAME, _PARENT, _CHILD_ORDER, _RANK = 1, 2, 5, 11, 12
+_BY_RANK = 3
+
 _ONE_SEQUENCE = 1
 _TRACKS_OF_PROCESS = 1 << 20
-_GRAPHS, _COPIES, _MEMORY, _BACKENDS, _WORKERS = 1, 2, 16, 64, 1024
+_GRAPHS, _COPIES, _BACKENDS, _WORKERS, _MEMORY = 1, 2, 64, 1024, 1 << 19
 
 
 def write(selection: Selection, out: BinaryIO) -> None:
@@ -39,14 +43,14 @@ def write(selection: Selection, out: BinaryIO) -> None:
         base = (index + 1) * _TRACKS_OF_PROCESS
         pid = process.file.definitions.info.pid & 0x7FFF_FFFF
         described = _message(3, _field(1, pid), _text(6, process_name(process)))
-        out.write(_packet(_message(_DESCRIPTOR, _field(1, base), described)))
+        out.write(_packet(_message(_DESCRIPTOR, _field(1, base), described, _field(_CHILD_ORDER, _BY_RANK))))
         for track, name in {
             _GRAPHS: "graphs",
             _COPIES: "copies",
             **{_BACKENDS + i: f"splits on {name}" for i, name in enumerate(_backends(selection, index))},
             **{_WORKERS + worker: f"worker {worker}" for worker in range(worker_count(process))},
         }.items():
-            out.write(_packet(_message(_DESCRIPTOR, _field(1, base + track), _text(2, name), _field(5, base))))
+            out.write(_packet(_track_of(base, track, name)))
         out.writelines(
             node_events(
                 selection,
@@ -91,6 +95,12 @@ def _text(number: int, text: str) -> bytes:
 
 def _packet(*parts: bytes) -> bytes:
     return _message(1, _field(_SEQUENCE, _ONE_SEQUENCE), *parts)
+
+
+def _track_of(base: int, track: int, name: str, *more: bytes) -> bytes:
+    """The descriptor of a track of a process, whose place among the others is its number."""
+    parts = (_field(_UUID, base + track), _text(_TRACK_NAME, name), _field(_PARENT, base), _field(_RANK, track))
+    return _message(_DESCRIPTOR, *parts, *more)
 
 
 def _event(at_ns: int, *parts: bytes) -> bytes:
@@ -163,9 +173,9 @@ def _write_memory(selection: Selection, epoch_ns: int, out: BinaryIO) -> None:
     for process, at_ns, usage in memory_steps(selection):
         for name, size in usage.items():
             if (process, name) not in tracks:
-                track = tracks[process, name] = _track(process, _MEMORY + len(tracks))
+                number = _MEMORY + len(tracks)
+                tracks[process, name] = _track(process, number)
                 counter = _message(8, _field(3, 3))  # CounterDescriptor.unit: UNIT_SIZE_BYTES
-                parent = _field(5, _track(process, 0))
-                out.write(_packet(_message(_DESCRIPTOR, _field(1, track), _text(2, f"{name} memory"), counter, parent)))
+                out.write(_packet(_track_of(_track(process, 0), number, f"{name} memory", counter)))
             value = _field(_COUNTER_VALUE, max(size, 0))
             out.write(_event(epoch_ns + at_ns, _field(_TYPE, _COUNTER), _field(_TRACK, tracks[process, name]), value))
