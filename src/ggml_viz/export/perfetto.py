@@ -26,8 +26,7 @@ _SLICE_BEGIN, _SLICE_END, _COUNTER = 1, 2, 4
 _ANNOTATION_UINT, _ANNOTATION_TEXT, _ANNOTATION_NAME = 3, 6, 10
 
 # TrackDescriptor
-_UUID, _TRACK_NAME, _PARENT, _CHILD_ORDER, _RANK = 1, 2, 5, 11, 12
-_BY_RANK = 3
+_UUID, _TRACK_NAME, _PARENT = 1, 2, 5
 
 _ONE_SEQUENCE = 1
 _TRACKS_OF_PROCESS = 1 << 20
@@ -43,7 +42,7 @@ def write(selection: Selection, out: BinaryIO) -> None:
         base = (index + 1) * _TRACKS_OF_PROCESS
         pid = process.file.definitions.info.pid & 0x7FFF_FFFF
         described = _message(3, _field(1, pid), _text(6, process_name(process)))
-        out.write(_packet(_message(_DESCRIPTOR, _field(1, base), described, _field(_CHILD_ORDER, _BY_RANK))))
+        out.write(_packet(_message(_DESCRIPTOR, _field(_UUID, base), described)))
         for track, name in {
             _GRAPHS: "graphs",
             _COPIES: "copies",
@@ -98,8 +97,8 @@ def _packet(*parts: bytes) -> bytes:
 
 
 def _track_of(base: int, track: int, name: str, *more: bytes) -> bytes:
-    """The descriptor of a track of a process, whose place among the others is its number."""
-    parts = (_field(_UUID, base + track), _text(_TRACK_NAME, name), _field(_PARENT, base), _field(_RANK, track))
+    """The descriptor of a track of a process."""
+    parts = (_field(_UUID, base + track), _text(_TRACK_NAME, name), _field(_PARENT, base))
     return _message(_DESCRIPTOR, *parts, *more)
 
 
