@@ -60,6 +60,7 @@ def tracks(selection: Selection, process: int) -> dict[int, str]:
 
 def slices(selection: Selection) -> Iterator[Slice]:
     """All that is to be seen but nodes: graphs, then splits, then copies."""
+    columns: tuple[str, ...]
     columns = ("process", "run", "graph", "phase", "tokens", "begin_ns", "duration_ns", "threads", "status")
     for process, run, graph, phase, tokens, begin, took, threads, status in _rows(selection, "runs", *columns):
         name = f"{phase}, {tokens} tokens" if tokens > 1 else phase
