@@ -27,6 +27,11 @@
  * that the compiler cannot leave it out. */
 typedef double (*gv_loop)(size_t amount, float *sink);
 
+/* Accumulators have to be registers, each step has to be made: an inner loop is unrolled, and what it computes is said
+ * to be looked at, by an instruction that is none. */
+#define GV_UNROLL _Pragma("GCC unroll 16")
+#define GV_KEEP(where, value) __asm__ volatile("" : "+" where(value))
+
 #if defined(__x86_64__)
 
 #define GV_FLOAT_LOOP(name, isa, type, width, set, fma, sum)                                                           \
@@ -37,8 +42,10 @@ typedef double (*gv_loop)(size_t amount, float *sink);
         }                                                                                                              \
         const type x = set(0.999f), y = set(1e-3f);                                                                    \
         for (size_t step = 0; step < amount; step++) {                                                                 \
+            GV_UNROLL                                                                                                  \
             for (int i = 0; i < 10; i++) {                                                                             \
                 a[i] = fma(a[i], x, y);                                                                                \
+                GV_KEEP("v", a[i]);                                                                                    \
             }                                                                                                          \
         }                                                                                                              \
         for (int i = 1; i < 10; i++) {                                                                                 \
@@ -59,15 +66,17 @@ GV_FLOAT_LOOP(floats_sse, "sse2", __m128, 4, _mm_set1_ps, mul_add_sse, _mm_cvtss
 GV_FLOAT_LOOP(floats_avx2, "avx2,fma", __m256, 8, _mm256_set1_ps, _mm256_fmadd_ps, GV_FIRST_256)
 GV_FLOAT_LOOP(floats_avx512, "avx512f", __m512, 16, _mm512_set1_ps, _mm512_fmadd_ps, GV_FIRST_512)
 
-/* Each step multiplies unsigned bytes by signed ones and adds them up in 32-bit lanes. What changes from step to step
- * is an operand that depends on the accumulators' count, so that no product can be taken out of the loop. */
+/* Each step multiplies unsigned bytes by signed ones and adds them up in 32-bit lanes. That `x` may have changed is
+ * said too, so that no product can be taken out of the loop. */
 __attribute__((target("ssse3"))) static double integers_ssse3(size_t amount, float *sink) {
     __m128i a[8] = {0}, x = _mm_set1_epi8(3), y = _mm_set1_epi8(-2);
     const __m128i ones = _mm_set1_epi16(1);
     for (size_t step = 0; step < amount; step++) {
+        GV_UNROLL
         for (int i = 0; i < 8; i++) {
-            __asm__("" : "+x"(x));
+            GV_KEEP("x", x);
             a[i] = _mm_add_epi32(a[i], _mm_madd_epi16(_mm_maddubs_epi16(x, y), ones));
+            GV_KEEP("x", a[i]);
         }
     }
     for (int i = 1; i < 8; i++) {
@@ -81,9 +90,11 @@ __attribute__((target("avx2"))) static double integers_avx2(size_t amount, float
     __m256i a[8] = {0}, x = _mm256_set1_epi8(3), y = _mm256_set1_epi8(-2);
     const __m256i ones = _mm256_set1_epi16(1);
     for (size_t step = 0; step < amount; step++) {
+        GV_UNROLL
         for (int i = 0; i < 8; i++) {
-            __asm__("" : "+x"(x));
+            GV_KEEP("x", x);
             a[i] = _mm256_add_epi32(a[i], _mm256_madd_epi16(_mm256_maddubs_epi16(x, y), ones));
+            GV_KEEP("x", a[i]);
         }
     }
     for (int i = 1; i < 8; i++) {
@@ -93,12 +104,31 @@ __attribute__((target("avx2"))) static double integers_avx2(size_t amount, float
     return (double)amount * 8 * 32 * 2;
 }
 
+__attribute__((target("avx2,avxvnni"))) static double integers_avx_vnni(size_t amount, float *sink) {
+    __m256i a[10] = {0}, x = _mm256_set1_epi8(3), y = _mm256_set1_epi8(-2);
+    for (size_t step = 0; step < amount; step++) {
+        GV_UNROLL
+        for (int i = 0; i < 10; i++) {
+            GV_KEEP("x", x);
+            a[i] = _mm256_dpbusd_avx_epi32(a[i], x, y);
+            GV_KEEP("x", a[i]);
+        }
+    }
+    for (int i = 1; i < 10; i++) {
+        a[0] = _mm256_add_epi32(a[0], a[i]);
+    }
+    *sink += (float)_mm256_cvtsi256_si32(a[0]);
+    return (double)amount * 10 * 32 * 2;
+}
+
 __attribute__((target("avx512f,avx512vnni"))) static double integers_vnni(size_t amount, float *sink) {
     __m512i a[10] = {0}, x = _mm512_set1_epi8(3), y = _mm512_set1_epi8(-2);
     for (size_t step = 0; step < amount; step++) {
+        GV_UNROLL
         for (int i = 0; i < 10; i++) {
-            __asm__("" : "+v"(x));
+            GV_KEEP("v", x);
             a[i] = _mm512_dpbusd_epi32(a[i], x, y);
+            GV_KEEP("v", a[i]);
         }
     }
     for (int i = 1; i < 10; i++) {
@@ -108,7 +138,7 @@ __attribute__((target("avx512f,avx512vnni"))) static double integers_vnni(size_t
     return (double)amount * 10 * 64 * 2;
 }
 
-enum { HAS_SSSE3 = 1, HAS_AVX2 = 2, HAS_AVX512 = 4, HAS_VNNI = 8 };
+enum { HAS_SSSE3 = 1, HAS_AVX2 = 2, HAS_AVX512 = 4, HAS_VNNI = 8, HAS_AVX_VNNI = 16 };
 
 /* What the CPU has and the system saves the registers of. __builtin_cpu_supports needs a runtime library for that,
  * which this one does not link. */
@@ -130,6 +160,9 @@ static unsigned features(void) {
     if ((registers & 0xe6) == 0xe6 && (b & bit_AVX512F)) {
         found |= HAS_AVX512 | (c & bit_AVX512VNNI ? HAS_VNNI : 0);
     }
+    if (found & HAS_AVX2 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) {
+        found |= a & 1u << 4 ? HAS_AVX_VNNI : 0;
+    }
     return found;
 }
 
@@ -140,7 +173,10 @@ static gv_loop float_loop(void) {
 
 static gv_loop integer_loop(void) {
     unsigned has = features();
-    return has & HAS_VNNI ? integers_vnni : has & HAS_AVX2 ? integers_avx2 : has & HAS_SSSE3 ? integers_ssse3 : NULL;
+    if (has & (HAS_VNNI | HAS_AVX_VNNI)) {
+        return has & HAS_VNNI ? integers_vnni : integers_avx_vnni;
+    }
+    return has & HAS_AVX2 ? integers_avx2 : has & HAS_SSSE3 ? integers_ssse3 : NULL;
 }
 
 #elif defined(__aarch64__)
@@ -152,8 +188,10 @@ static double floats_neon(size_t amount, float *sink) {
     }
     const float32x4_t x = vdupq_n_f32(0.999f), y = vdupq_n_f32(1e-3f);
     for (size_t step = 0; step < amount; step++) {
+        GV_UNROLL
         for (int i = 0; i < 16; i++) {
             a[i] = vfmaq_f32(y, a[i], x);
+            GV_KEEP("w", a[i]);
         }
     }
     for (int i = 1; i < 16; i++) {
@@ -171,8 +209,9 @@ static double integers_neon(size_t amount, float *sink) {
     int8x16_t x = vdupq_n_s8(3);
     const int8x16_t y = vdupq_n_s8(-2);
     for (size_t step = 0; step < amount; step++) {
+        GV_UNROLL
         for (int i = 0; i < 8; i++) {
-            __asm__("" : "+w"(x));
+            GV_KEEP("w", x);
             int16x8_t low = vmull_s8(vget_low_s8(x), vget_low_s8(y));
             a[i] = vpadalq_s16(a[i], vmlal_s8(low, vget_high_s8(x), vget_high_s8(y)));
         }
@@ -210,7 +249,8 @@ struct member {
     struct team *team;
     pthread_t thread;
     double *memory; /* three arrays */
-    double amount;  /* bytes or operations */
+    size_t at;     /* where in its memory it goes on, so that a round does not find what the last one left in a cache */
+    double amount; /* bytes or operations */
     uint64_t began_ns, ended_ns;
     float sink;
 };
@@ -239,18 +279,18 @@ static double read_words(const double *a, size_t words, float *sink) {
     return (double)words * sizeof(double);
 }
 
-static double work_once(struct member *me, size_t *at) {
+static double work_once(struct member *me) {
     const struct team *team = me->team;
-    size_t words = team->words, from = *at;
+    size_t words = team->words, from = me->at;
     size_t count = words - from < GV_CHUNK_WORDS ? words - from : GV_CHUNK_WORDS;
     switch (team->task) {
     case TRIAD:
-        *at = from + count == words ? 0 : from + count;
+        me->at = from + count == words ? 0 : from + count;
         return triad(me->memory + from, me->memory + words + from, me->memory + 2 * words + from, count);
     case READ:
         /* All three arrays as one. */
         count = 3 * words - from < GV_CHUNK_WORDS ? 3 * words - from : GV_CHUNK_WORDS;
-        *at = from + count == 3 * words ? 0 : from + count;
+        me->at = from + count == 3 * words ? 0 : from + count;
         return read_words(me->memory + from, count, &me->sink);
     default:
         return team->loop ? team->loop(GV_CHUNK_STEPS, &me->sink) : 0;
@@ -259,7 +299,6 @@ static double work_once(struct member *me, size_t *at) {
 
 static void *work(void *argument) {
     struct member *me = argument;
-    size_t at = 0;
     int signal;
     while ((signal = atomic_load_explicit(&me->team->signal, memory_order_acquire)) == WAIT) {
         sched_yield();
@@ -269,7 +308,7 @@ static void *work(void *argument) {
     }
     me->began_ns = gv_nanoseconds(CLOCK_MONOTONIC);
     do {
-        me->amount += work_once(me, &at);
+        me->amount += work_once(me);
         me->ended_ns = gv_nanoseconds(CLOCK_MONOTONIC);
     } while (me->ended_ns - me->began_ns < me->team->until_ns);
     return NULL;
@@ -328,6 +367,9 @@ int gv_measure_peaks(uint32_t threads, uint64_t memory_bytes, uint32_t rounds, u
     }
     for (int task = 0; task < TASKS && error == 0; task++) {
         out[task] = 0;
+        for (size_t i = 0; i < threads; i++) {
+            members[i].at = 0;
+        }
         for (uint32_t i = 0; i < rounds && error == 0; i++) {
             double rate = round_of(members, threads, (enum task)task, round_ns, words);
             error = rate < 0 ? (int)rate : 0;

@@ -176,11 +176,17 @@ def _measured_bytes() -> int:
             largest = max(largest, int(cache.read_text().strip().removesuffix("K")) << 10)
         except (OSError, ValueError):
             continue
+    return min(4 * largest, 1 << 30, _available_bytes() // 4)
+
+
+def _available_bytes() -> int:
+    """Memory that can be had without swapping; a page cache gives way."""
     try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        free = 1 << 30
-    return min(4 * largest, 1 << 30, free // 4)
+        with open("/proc/meminfo") as lines:
+            said = next(line for line in lines if line.startswith("MemAvailable:"))
+            return int(said.split()[1]) << 10
+    except (OSError, StopIteration, ValueError, IndexError):
+        return 1 << 30
 
 
 def thread_counts(cpus: int) -> Sequence[int]:
@@ -190,8 +196,8 @@ def thread_counts(cpus: int) -> Sequence[int]:
 
 def _cpu_name() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        with open("/proc/cpuinfo") as lines:
+            named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+            return next(named, platform.machine())
     except OSError:
         return platform.processor() or platform.machine()
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.machine())

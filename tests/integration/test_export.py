@@ -13,7 +13,7 @@ import polars
 import pytest
 from tests.integration.conftest import GGML_VIZ, Recorded, Sessions
 from tests.support import runtimes
-from tests.support.perfetto import open_in_perfetto
+from tests.support.browser import open_in_browser, open_in_perfetto
 
 TRACKS = ("graphs", "copies", "splits on CPU", "worker 0", "worker 1")
 
@@ -28,7 +28,7 @@ def exported(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> An
     folder = tmp_path_factory.mktemp("exports")
 
     def export(form: str, *options: str) -> Path:
-        path = folder / "-".join([form, *options]).replace("/", "_")
+        path = folder / f"{'-'.join([form, *options])}.{form}"
         if not path.exists():
             command = [GGML_VIZ, "export", recorded.trace, "--to", form, "-o", path, *options]
             done = subprocess.run(command, capture_output=True, text=True)
@@ -51,6 +51,13 @@ def test_perfetto_opens_it(form: str, exported: Any, tmp_path: Path) -> None:
     for track in TRACKS:
         assert track in shown.text
     assert "weights" in shown.text
+
+
+@pytest.mark.parametrize("picture", ["ops", "timeline", "roofline", "memory", "layer"])
+def test_a_browser_shows_pictures(picture: str, exported: Any) -> None:
+    shown = open_in_browser(exported("svg", "--picture", picture))
+    assert shown.errors == []
+    assert "llama-simple" in shown.text
 
 
 def test_chrome_adds_up_to_the_report(recorded: Recorded, exported: Any) -> None:

@@ -126,6 +126,8 @@ def test_buffers_and_placements(trace: Trace) -> None:
     ]
     names = ("graph", "tensor", "buffer", "offset_bytes")
     assert rows(trace.placements, *names) == [(1, 0, 2, 0), (1, 1, 2, 256), (1, 4, 1, 0)]
+    names = ("graph", "buffer", "tensor", "offset_bytes", "size_bytes", "first", "last", "reuses")
+    assert rows(trace.lifetimes, *names) == [(1, 2, 0, 0, 256, 0, 2, None), (1, 2, 1, 256, 256, 1, 2, None)]
 
 
 def test_a_column_is_made_when_it_is_asked_for_and_is_no_copy(trace: Trace) -> None:

@@ -193,7 +193,7 @@ def weights_are_elsewhere(evidence: Evidence) -> Iterator[Finding]:
             "flash-attention-on-cpu" if attention else "op-on-cpu",
             phase,
             float(nodes.wall_s[rows].sum()),
-            f"{op} of {_counted(layers)} is computed on the CPU, while the weights there are in another backend's memory",
+            f"{op} of {_counted(layers)} is computed on the CPU, its weights are in another backend's memory",
             f"roles {', '.join(_roles(nodes, rows))}",
             "look whether the backend has it for this KV cache type and head size (-ctk, -ctv, -fa)"
             if attention

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ggml_viz.analysis.arena import Arena, arenas
+from ggml_viz.model.arena import Arena, arenas
+from ggml_viz.model.cost import kv_bytes
+from ggml_viz.model.phases import DECODE
 from ggml_viz.model.trace import Process, Trace
 
 _SHOWN_TENSORS = 5
@@ -108,6 +110,21 @@ class Peak:
 
 
 @dataclass(frozen=True, slots=True)
+class KvUse:
+    """What attention reads of the KV cache for one graph, in the deepest decode that there was.
+
+    Attributes:
+        positions: The most positions that a layer reads; llama.cpp reads a multiple of 256.
+        read_bytes: Bytes of K and V, over all layers.
+        bytes_per_token: By how much that grows with each further token.
+    """
+
+    positions: int
+    read_bytes: float
+    bytes_per_token: float
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """Memory in buffers, all processes together.
 
@@ -116,12 +133,14 @@ class Memory:
         buffers: What it consisted of then, largest first.
         peak: More of that moment.
         changes: What was allocated, over time.
+        kv: What decoding reads of the KV cache; None: nothing was seen of one.
     """
 
     peak_bytes: int
     buffers: list[MemoryUse]
     peak: Peak
     changes: list[MemoryChange]
+    kv: KvUse | None
 
 
 def memory_use(trace: Trace) -> Memory:
@@ -140,7 +159,19 @@ def memory_use(trace: Trace) -> Memory:
         buffers=sorted(rows, key=lambda row: -row.bytes),
         peak=Peak(peak_bytes, peak.at_s if peak else 0.0, _arena_peaks(trace.watched)),
         changes=changes,
+        kv=_kv_use(trace.watched),
     )
+
+
+def _kv_use(processes: Sequence[Process]) -> KvUse | None:
+    deepest: KvUse | None = None
+    for process in processes:
+        for number in np.unique(process.runs.graph).tolist():
+            if number in process.graphs and process.workloads[number].phase == DECODE:
+                use = kv_bytes(process.graphs[number])
+                if use.read_bytes and (deepest is None or use.read_bytes > deepest.read_bytes):
+                    deepest = KvUse(use.positions, use.read_bytes, use.added_bytes)
+    return deepest
 
 
 def _changes(trace: Trace) -> Iterator[MemoryChange]:

@@ -22,6 +22,9 @@ from ggml_viz.model.measured import MeasuredNodes, group_by
 from ggml_viz.model.phases import DECODE, PHASES
 from ggml_viz.model.trace import STATUS_UNFINISHED, Process, Trace
 
+# What is beyond comes from a damaged trace.
+_LEAST, _MOST = 1e-9, 1e24
+
 
 @dataclass(frozen=True, slots=True)
 class Attained:
@@ -107,6 +110,27 @@ class Roofline:
     decode: DecodeCeiling | None
 
 
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An op in a role, in one phase: a point of a roofline.
+
+    Attributes:
+        phase: One of PHASES.
+        op: As ggml describes it, a fused group by the names of all.
+        role: Its role; empty: not known.
+        seconds: What its executions took, of which operations and bytes are modelled.
+        flops_per_byte: Operations over bytes, its arithmetic intensity.
+        flops_per_s: Operations over time.
+    """
+
+    phase: str
+    op: str
+    role: str
+    seconds: float
+    flops_per_byte: float
+    flops_per_s: float
+
+
 class Limits:
     """The floors of measured nodes, on the machine that they were recorded on.
 
@@ -157,6 +181,23 @@ class Limits:
             floor_share=self.attained(np.arange(len(self._nodes))).floor_share,
             decode=_decode_ceiling(self._trace, self.machine),
         )
+
+    def points(self, chosen: npt.NDArray[np.bool_]) -> list[Point]:
+        """A point for each phase, op and role of the chosen [rows] that compute and move something; longest first."""
+        nodes = self._nodes
+        flops, moved = nodes.flops * nodes.count, nodes.bytes * nodes.count
+        # Not known is NaN, which is not more than anything.
+        chosen = chosen & (flops > 0) & (flops < _MOST) & (moved > 0) & (moved < _MOST) & (nodes.wall_s > 0)
+        points = []
+        for group in group_by([nodes.phase, nodes.op, nodes.role]):
+            rows = group.rows[chosen[group.rows]]
+            if len(rows):
+                phase, op, role = group.key
+                seconds, operations = float(nodes.wall_s[rows].sum()), float(flops[rows].sum())
+                point = Point(phase, op, role, seconds, operations / float(moved[rows].sum()), operations / seconds)
+                if all(_LEAST < value < _MOST for value in (point.flops_per_byte, point.flops_per_s)):
+                    points.append(point)
+        return sorted(points, key=lambda point: -point.seconds)
 
     def layers(self) -> list[GroupRow]:
         """The layers of each phase, in order, those nodes last that belong to none."""

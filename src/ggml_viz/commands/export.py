@@ -18,6 +18,8 @@ from ggml_viz.model.tables import FIELDS
 from ggml_viz.model.trace import Trace
 from ggml_viz.settings import add_ui_arguments
 
+PICTURES = ("timeline", "ops", "roofline", "memory", "layer")
+
 NAME = "export"
 HELP = "turn a trace into what other tools open"
 EXAMPLES = """\
@@ -27,7 +29,7 @@ EXAMPLES = """\
   csv, json    a table (--table; docs/python-api.md lists them)
   parquet      the same, for polars, pandas, DuckDB (extra "arrow")
   svg, png     a picture (--picture; extra "plots")
-  dot          a layer's nodes and edges, or all layers, for Graphviz
+  dot          a graph for Graphviz; --layer: one layer's nodes
 
 examples:
   ggml-viz export run.ggmlviz --to perfetto -o run.perfetto-trace
@@ -35,6 +37,7 @@ examples:
   ggml-viz export run.ggmlviz --to parquet --table spans -o spans.parquet
   ggml-viz export run.ggmlviz --to svg --picture roofline -o roofline.svg
   ggml-viz export run.ggmlviz --to csv --table runs --phase decode -o - | head
+  ggml-viz export run.ggmlviz --to dot --layer 0 -o - | dot -Tsvg -O
 """
 
 
@@ -55,8 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--phase", action="append", choices=PHASES, default=[], help="only runs of this phase, or of several"
     )
     parser.add_argument("--picture", choices=PICTURES, default="ops", help="of svg, png (default: ops)")
-    parser.add_argument("--layer", type=int, metavar="N", help="of --picture layer and dot (default: 0, and all)")
-    parser.add_argument("--graph", type=int, metavar="N", help="likewise (default: the one that ran most often)")
+    parser.add_argument("--layer", type=_number, metavar="N", help="of --picture layer and dot (default: 0, and all)")
+    parser.add_argument(
+        "--graph", type=_number, metavar="N", help="likewise (default: the one decoded with most often)"
+    )
     add_ui_arguments(parser, "naming")
 
 
@@ -80,7 +85,11 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-PICTURES = ("ops", "timeline", "roofline", "memory", "layer")
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
 
 
 @contextlib.contextmanager
@@ -157,13 +166,13 @@ def _parquet(selection: Selection, args: argparse.Namespace, out: BinaryIO) -> N
 def _picture(selection: Selection, args: argparse.Namespace, out: BinaryIO) -> None:
     from ggml_viz.export import pictures
 
-    pictures.write(selection, args.picture, args.to, args.layer or 0, args.graph, out)
+    pictures.write(selection, args.to, args.picture, args.graph, args.layer, out)
 
 
 def _dot(selection: Selection, args: argparse.Namespace, out: BinaryIO) -> None:
     from ggml_viz.export import dot
 
-    dot.write(selection.trace, args.layer, args.graph, out)
+    dot.write(selection, args.graph, args.layer, out)
 
 
 FORMATS: dict[str, Callable[[Selection, argparse.Namespace, BinaryIO], None]] = {

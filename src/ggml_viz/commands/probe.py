@@ -57,7 +57,7 @@ def probe(machine: Machine) -> Machine:
     """
     counts = thread_counts(machine.cpus)
     load = os.getloadavg()[0]
-    if load > 0.5:
+    if load > 0.25 * machine.cpus:
         print(f"ggml-viz: other programs compute (load {load:.1f}): peaks may come out too low", file=sys.stderr)
     try:
         peaks = tuple(measure(threads) for threads in progress(counts, "measuring this machine"))

@@ -1,71 +1,98 @@
-"""A graph for Graphviz: one layer with its nodes and edges, or all of it collapsed by layer and role."""
+"""A graph in Graphviz's language: the nodes of one layer, or all layers with a node for each role."""
 
 from __future__ import annotations
 
-import itertools
-from collections import defaultdict
+import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from ggml_viz.export.layer import Layer, layer_of
+from ggml_viz.errors import UserError, printable
+from ggml_viz.export.layer import by_role, choose_graph, has_layers, layer_of
+from ggml_viz.numbers import duration, plural
 
 if TYPE_CHECKING:
-    from ggml_viz.model.trace import Trace
+    from ggml_viz.export.layer import ChosenGraph
+    from ggml_viz.export.selection import Selection
 
-# From what took no time to what took most of it: readable with any eyes, and in grey.
-_SHADES = ("#ffffff", "#fff3c4", "#fbd58a", "#f2a65a", "#d55e00")
+_MAX_NODES = 2000
+_LONGEST = 100
+# From white to Okabe and Ito's orange.
+_HOT = (0xE6, 0x9F, 0x00)
 
 
-def write(trace: Trace, layer: int | None, graph: int | None, out: BinaryIO) -> None:
-    """Writes a layer, or, if none is named, the whole graph collapsed by layer.
+def write(selection: Selection, graph: int | None, layer: int | None, out: BinaryIO) -> None:
+    """Writes a graph.
+
+    Args:
+        selection: All of a trace.
+        graph: Its number; None: see `choose_graph`.
+        layer: The layer's number; None: all layers, each role collapsed to a node. Where the names of tensors do not
+            tell layers, the nodes of the graph.
+        out: Where to.
 
     Raises:
-        UserError: There is no such layer or graph.
+        UserError: The trace has no such graph, or that no such layer; or only a part of the trace is wanted.
     """
-    text = _collapsed(trace, graph) if layer is None else _one(layer_of(trace, layer, graph))
-    out.write(text.encode())
+    if not selection.is_all:
+        raise UserError("--from, --until, --op and --phase are not for dot", exit_status=2)
+    of = choose_graph(selection.trace, graph)
+    collapsed = layer is None and has_layers(selection.trace, of)
+    for line in _roles(selection, of) if collapsed else _nodes(selection, of, layer):
+        out.write(f"{line}\n".encode())
 
 
-def _one(layer: Layer) -> str:
-    most = max((node.seconds for node in layer.nodes), default=0.0)
-    lines = [f"  label={_quoted(layer.title)};", "  node [shape=box, style=filled, fontname=sans];"]
-    for i, node in enumerate(layer.nodes):
-        parts = [node.op, node.name, node.shape, f"{node.seconds * 1e3:.3f} ms" if node.op and node.seconds else ""]
-        label = "\n".join(part for part in parts if part)
-        style = f'fillcolor="{_shade(node.seconds, most)}"' if node.op else 'shape=ellipse, fillcolor="#eeeeee"'
-        lines.append(f"  n{i} [label={_quoted(label)}, {style}];")
-    lines += [f"  n{source} -> n{target};" for source, target in layer.edges]
-    return "\n".join(["digraph layer {", *lines, "}", ""])
+def _nodes(selection: Selection, of: ChosenGraph, number: int | None) -> Iterator[str]:
+    layer = layer_of(selection.trace, of, number, _MAX_NODES)
+    most_s = max((node.mean_s or 0.0 for node in layer.nodes), default=0.0)
+    yield from _head(of, "" if number is None else f", layer {number}")
+    for index, node in enumerate(layer.nodes):
+        took = "" if node.mean_s is None else f"{duration(node.mean_s).strip()} × {node.executions}"
+        lines = [node.op, node.name, f"{node.shape} {node.type}", took]
+        look = 'style="rounded,dashed"' if node.outside else f'fillcolor="{_colour(node.mean_s, most_s)}"'
+        yield f"  n{index} [label={_quoted(*lines)}, {look}];"
+    yield from (f"  n{source} -> n{reader};" for source, reader in layer.edges)
+    if layer.left_out:
+        yield f"  more [label={_quoted(f'{layer.left_out} more nodes')}, shape=plaintext, style=solid];"
+    yield "}"
 
 
-def _collapsed(trace: Trace, graph: int | None) -> str:
-    nodes = trace.measured
-    seconds: defaultdict[str, float] = defaultdict(float)
-    for row in range(len(nodes)):
-        if graph is None or nodes.graph[row] == graph:
-            layer = int(nodes.layer[row])
-            seconds[f"layer {layer}" if layer >= 0 else nodes.role[row] or "unnamed"] += float(nodes.wall_s[row])
-    layers = sorted((name for name in seconds if name.startswith("layer ")), key=lambda name: int(name.split()[1]))
-    apart = sorted((name for name in seconds if not name.startswith("layer ")), key=lambda name: -seconds[name])
-    most = max(seconds.values(), default=0.0)
-    index = {name: i for i, name in enumerate([*layers, *apart])}
-    lines = ["  node [shape=box, style=filled, fontname=sans];"]
-    for name, i in index.items():
-        label = f"{name}\n{seconds[name] * 1e3:.3f} ms"
-        lines.append(f'  n{i} [label={_quoted(label)}, fillcolor="{_shade(seconds[name], most)}"];')
-    lines += [f"  n{index[a]} -> n{index[b]};" for a, b in itertools.pairwise(layers)]
-    for name in apart:
-        if layers and name.endswith("embd"):
-            lines.append(f"  n{index[name]} -> n{index[layers[0]]};")
-        elif layers and name.startswith("output"):
-            lines.append(f"  n{index[layers[-1]]} -> n{index[name]};")
-    return "\n".join(["digraph model {", *lines, "}", ""])
+def _roles(selection: Selection, of: ChosenGraph) -> Iterator[str]:
+    roles, edges = by_role(selection.trace, of)
+    per_run = [role.seconds / of.runs if of.runs else 0.0 for role in roles]
+    most_s = max(per_run, default=0.0)
+    by_layer: dict[str, list[int]] = {}
+    for index, role in enumerate(roles):
+        by_layer.setdefault(role.layer, []).append(index)
+    yield from _head(of, ", by layer and role; times of one run")
+    for cluster, (layer, members) in enumerate(by_layer.items()):
+        if layer:
+            yield f"  subgraph cluster_{cluster} {{ label={_quoted(f'layer {layer}')}; color=gray;"
+        for index in members:
+            role = roles[index]
+            lines = [role.role, plural(role.nodes, "node"), duration(per_run[index]).strip() if role.seconds else ""]
+            yield f'    g{index} [label={_quoted(*lines)}, fillcolor="{_colour(per_run[index], most_s)}"];'
+        if layer:
+            yield "  }"
+    yield from (f"  g{source} -> g{reader};" for source, reader in edges)
+    yield "}"
 
 
-def _shade(seconds: float, most: float) -> str:
-    return _SHADES[round((seconds / most if most else 0.0) * (len(_SHADES) - 1))]
+def _head(of: ChosenGraph, what: str) -> Iterator[str]:
+    tokens = f", {plural(of.tokens, 'token')}" if of.tokens else ""
+    yield "digraph ggml {"
+    title = f"graph {of.number} ({of.phase}{tokens}, {plural(of.runs, 'run')}){what}"
+    yield f"  label={_quoted(title)}; labelloc=t;"
+    yield '  node [shape=box, style="rounded,filled", fillcolor=white, fontname="Helvetica", fontsize=10];'
+    yield "  edge [color=gray40];"
 
 
-def _quoted(text: str) -> str:
-    """A quoted string of the DOT language, in which line breaks are escaped."""
-    safe = "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
-    return '"' + safe.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+def _quoted(*lines: str) -> str:
+    """Lines of text, those that are not empty, as a string of Graphviz's."""
+    shown = [printable(line[:_LONGEST]).replace("\\", "\\\\").replace('"', '\\"') for line in lines if line]
+    return '"' + "\\n".join(shown) + '"'
+
+
+def _colour(seconds: float | None, most_s: float) -> str:
+    share = (seconds or 0.0) / most_s if most_s > 0 else 0.0
+    share = share if math.isfinite(share) else 0.0
+    return "#" + "".join(f"{round(255 - share * (255 - part)):02x}" for part in _HOT)

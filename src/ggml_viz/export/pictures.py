@@ -1,324 +1,620 @@
-"""Pictures of a trace, as SVG or PNG, drawn by matplotlib."""
+"""Pictures of a trace, drawn by matplotlib: a timeline, time by op, a roofline, memory, and a layer of the graph."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from ggml_viz.analysis.contents import command_line, wall_time
-from ggml_viz.analysis.memory import memory_use
-from ggml_viz.analysis.operations import op_totals
+from ggml_viz.analysis.contents import wall_time
+from ggml_viz.analysis.memory import MemoryChange, memory_use
+from ggml_viz.analysis.operations import OpTotal, op_totals
+from ggml_viz.analysis.roofline import Limits, Point
 from ggml_viz.errors import UserError, printable
-from ggml_viz.export.layer import layer_of
-from ggml_viz.machine import machine_of
-from ggml_viz.model.measured import group_by
-from ggml_viz.model.phases import PHASES
+from ggml_viz.export.lanes import COLUMNS, SPLITS, WAITING, Lane, lanes_of, time_range
+from ggml_viz.export.layer import Layer, LayerNode, choose_graph, has_layers, layer_of
+from ggml_viz.export.placing import place
+from ggml_viz.export.timeline import process_name
+from ggml_viz.model.kinds import ATTENTION, ELEMENTS, KINDS, MATRIX, MOVEMENT, OTHER, kind_of
+from ggml_viz.model.phases import DECODE, MIXED, PHASES, PREFILL
+from ggml_viz.numbers import count, duration, percent, plural, significant, size
 
 if TYPE_CHECKING:
     from ggml_viz.export.selection import Selection
-    from ggml_viz.model.trace import Trace
 
-PICTURES = ("ops", "timeline", "roofline", "memory", "layer")
+# Inches and dots an inch: 1200 × 700 pixels.
+_WIDTH, _HEIGHT, _DPI = 12.0, 7.0, 100
 
-# Okabe and Ito's colours, told apart by all eyes.
-_BLUE, _ORANGE, _GREEN, _PURPLE, _SKY, _YELLOW, _RED, _GREY = (
-    *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#f0e442", "#d55e00"),
-    "#999999",
-)
-_PHASE_COLOURS = dict(zip(PHASES, (_ORANGE, _BLUE, _PURPLE, _GREY), strict=True))
-_USAGE_COLOURS = {"weights": _BLUE, "kv": _ORANGE, "compute": _GREEN, "other": _GREY}
-_INCHES, _DPI = (12, 7), 100
-_MOST_BARS, _MOST_LABELS = 16, 8
-# A timeline is drawn in so many columns: what is narrower is told by how dark its column is.
-_COLUMNS = 1200
+# Okabe and Ito's, which people with any kind of colour vision tell apart. Kinds as on a terminal (terminal/palette.py).
+_KIND_COLOURS = {MATRIX: "#0072B2", ATTENTION: "#E69F00", ELEMENTS: "#009E73", MOVEMENT: "#CC79A7", OTHER: "#999999"}
+_PHASE_COLOURS = {PREFILL: "#56B4E9", DECODE: "#D55E00", MIXED: "#F0E442", "other": "#999999"}
+_USAGE_COLOURS = {"weights": "#0072B2", "kv": "#E69F00", "compute": "#009E73", "other": "#999999"}
+_USAGE_NAMES = {"kv": "KV cache"}
+_PHASE_MARKERS = {PREFILL: "s", DECODE: "o", MIXED: "D", "other": "^"}
+_WAIT, _SPLIT, _INK, _FAINT = "#E5E5E5", "#555555", "#222222", "#777777"
+
+_HIGH_LANES = 10
+_MAX_OPS = 16
+_MAX_LABELLED_POINTS = 12
+# Points so many pixels from each other share a name.
+_SAME_PLACE = 12
+_MAX_POINTS = 500
+_MAX_LAYER_NODES = 48
+_LONGEST = 150
 
 
-def write(selection: Selection, picture: str, form: str, layer: int, graph: int | None, out: BinaryIO) -> None:
-    """Draws a picture.
+def write(selection: Selection, form: str, picture: str, graph: int | None, layer: int | None, out: BinaryIO) -> None:
+    """Writes a picture.
 
     Args:
-        selection: What of a trace.
-        picture: One of PICTURES.
+        selection: What of the trace.
         form: `svg` or `png`.
-        layer: Of the picture of a layer.
-        graph: Likewise; None: the one that ran most often.
+        picture: One of PICTURES.
+        graph: Number of the graph whose layer is wanted; None: see `choose_graph`.
+        layer: The layer's number; None: the first.
         out: Where to.
 
     Raises:
-        UserError: matplotlib is not installed, or there is nothing to be seen.
+        UserError: matplotlib is not installed, or there is nothing to draw.
     """
+    with _matplotlib() as figure:
+        if picture == "layer":
+            _layer(selection, figure, graph, layer)
+        else:
+            _DRAWN[picture](selection, figure)
+        metadata = {"Date": None} if form == "svg" else {"Software": "ggml-viz"}
+        figure.savefig(out, format=form, metadata=metadata)
+
+
+@contextmanager
+def _matplotlib() -> Iterator[Any]:
+    """An empty figure."""
     try:
         import matplotlib
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
     except ImportError:
-        raise UserError("matplotlib is not installed", "Install it with: pip install 'ggml-viz[plots]'") from None
-    from matplotlib.figure import Figure
-
-    # Text stays text, so that it can be searched for and read aloud; the same trace gives the same file.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ggml-viz", "axes.spines.top": False}):
-        figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
-        if picture == "layer":
-            _layer(figure, selection.trace, layer, graph)
-        else:
-            _DRAWN[picture](figure, selection)
-        figure.supxlabel(_caption(selection.trace), fontsize=8, color="#555555")
-        figure.savefig(out, format=form, metadata={"Date": None} if form == "svg" else None)
-
-
-def _caption(trace: Trace) -> str:
-    commands = "; ".join(command_line(process.file) for process in trace.watched)
-    words = " ".join(word.rpartition("/")[2] for word in commands.split())
-    threads = max((int(process.runs.threads.max(initial=0)) for process in trace.watched), default=0)
-    parts = [printable(words)[:110], f"{threads} threads" if threads else "", wall_time(trace.started_wall_ns)]
-    # A dollar sign begins a formula.
-    return " · ".join(part for part in [*parts, "recorded by ggml-viz"] if part).replace("$", "\\$")
-
-
-def _plain(text: str) -> str:
-    return printable(text).replace("$", "\\$")
-
-
-def _ops(figure: Any, selection: Selection) -> None:
-    totals = op_totals(selection.trace.measured)[:_MOST_BARS]
-    if not totals:
-        raise UserError("the trace has no timed ops to draw")
-    axes = figure.subplots()
-    seconds = np.array([total.seconds for total in totals])
-    waiting = np.array([total.wait_s / max(total.work_s + total.wait_s, 1e-30) for total in totals])
-    rows = np.arange(len(totals))
-    axes.barh(rows, seconds * (1 - waiting), color=_BLUE, label="threads at work")
-    axes.barh(rows, seconds * waiting, left=seconds * (1 - waiting), color=_SKY, hatch="//", label="threads waiting")
-    whole = sum(float(process.clock.seconds(process.runs.duration).sum()) for process in selection.trace.watched)
-    for row, total in zip(rows, totals, strict=True):
-        share = total.seconds / whole if whole else 0.0
-        axes.text(total.seconds, row, f"  {_time(total.seconds)}, {share * 100:.1f} %", va="center", fontsize=9)
-    axes.set_yticks(rows, [_plain(total.op) for total in totals])
-    axes.invert_yaxis()
-    axes.margins(x=0.14)
-    axes.set_xlabel("time from the first thread's begin to the closing barrier, all executions (s)")
-    axes.set_title("Where the time in graphs went, by op")
-    axes.spines["right"].set_visible(False)
-    axes.legend(loc="lower right", frameon=False)
+        raise UserError(
+            "matplotlib, which draws pictures, is not installed", "Install it with: pip install 'ggml-viz[plots]'"
+        ) from None
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "ggml-viz",
+        "font.family": ["DejaVu Sans"],
+        "font.size": 9,
+        # Names of tensors are no formulae.
+        "text.parse_math": False,
+        "text.color": _INK,
+        "axes.labelcolor": _INK,
+        "axes.edgecolor": _FAINT,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        # Ticks say the whole number, not how far it is from another.
+        "axes.formatter.useoffset": False,
+        "axes.formatter.limits": (-6, 12),
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "legend.frameon": False,
+        "hatch.linewidth": 0.6,
+        "path.simplify": True,
+    }
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(style)
+        # Of characters that the font lacks; the file shows a box, or what the viewer has.
+        warnings.simplefilter("ignore", UserWarning)
+        figure = Figure((_WIDTH, _HEIGHT), dpi=_DPI)
+        FigureCanvasAgg(figure)
+        yield figure
 
 
-def _time(seconds: float) -> str:
-    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
+def _axes(selection: Selection, figure: Any, title: str, box: tuple[float, float, float, float], note: str = "") -> Any:
+    """Axes in a box (left, bottom, right, top; of the figure) below a title, with what was recorded below them."""
+    left, bottom, right, top = box
+    figure.text(0.02, 0.955, title, fontsize=14, fontweight="bold", va="center")
+    if note:
+        figure.text(0.02, 0.915, note, fontsize=9, color=_FAINT, va="center")
+    figure.text(0.02, 0.022, _caption(selection), fontsize=8, color=_FAINT, va="center")
+    return figure.add_axes((left, bottom, right - left, top - bottom))
 
 
-def _timeline(figure: Any, selection: Selection) -> None:
+def _caption(selection: Selection) -> str:
     trace = selection.trace
-    until_s = min(selection.until_s, max(trace.duration_s, 1e-9))
-    if selection.from_s >= until_s:
-        raise UserError(f"the trace ends after {trace.duration_s:.3g} s: nothing of it is in that range")
-    axes = figure.subplots()
-    lanes: list[str] = []
-    edges = np.linspace(selection.from_s, until_s, _COLUMNS + 1)
-    for index in range(len(trace.watched)):
-        prefix = f"{index}: " if len(trace.watched) > 1 else ""
-        runs = selection.rows("runs", ("process", "phase", "begin_ns", "duration_ns"))
-        own = np.asarray(runs["process"]) == index
-        for phase in PHASES:
-            mine = own & (runs["phase"] == phase)
-            if np.any(mine):
-                _lane(axes, len(lanes), edges, runs, mine, "duration_ns", _PHASE_COLOURS[phase])
-        lanes.append(f"{prefix}graphs")
-        splits = selection.rows("splits", ("process", "backend", "begin_ns", "duration_ns"))
-        for backend in sorted(set(splits["backend"][np.asarray(splits["process"]) == index])):
-            mine = (np.asarray(splits["process"]) == index) & (splits["backend"] == backend)
-            _lane(axes, len(lanes), edges, splits, mine, "duration_ns", _PURPLE)
-            lanes.append(f"{prefix}{_plain(str(backend))}")
-        workers = selection.rows("worker_spans", ("process", "worker", "begin_ns", "work_ns", "inner_ns", "wait_ns"))
-        workers["all_ns"] = np.sum([np.asarray(workers[f"{part}_ns"]) for part in ("work", "inner", "wait")], axis=0)
-        for worker in np.unique(workers["worker"][np.asarray(workers["process"]) == index]).tolist():
-            mine = (np.asarray(workers["process"]) == index) & (workers["worker"] == worker)
-            _lane(axes, len(lanes), edges, workers, mine, "all_ns", _SKY)
-            _lane(axes, len(lanes), edges, workers, mine, "work_ns", _GREEN)
-            lanes.append(f"{prefix}worker {worker}")
-    axes.set_yticks(range(len(lanes)), lanes)
-    axes.set_ylim(max(len(lanes), 6) - 0.5, -0.5)
-    axes.set_xlim(selection.from_s, until_s)
-    axes.set_xlabel("time since the recording began (s); the darker, the more of it was taken")
-    axes.set_title("Timeline")
-    axes.spines["right"].set_visible(False)
+    names = [printable(process_name(process)) for process in trace.watched]
+    command = _short("; ".join(names), 110)
+    threads = max((int(process.runs.threads.max(initial=0)) for process in trace.watched), default=0)
+    when = wall_time(trace.started_wall_ns)[:16].replace("T", " ")
+    parts = (command, f"{when} UTC" if when else "", plural(threads, "thread") if threads else "", _only(selection))
+    return " · ".join(part for part in parts if part)
+
+
+def _only(selection: Selection) -> str:
+    chosen = ", ".join([*sorted(selection.phases), *sorted(selection.ops)])
+    return _short(f"only {printable(chosen)}", 60) if chosen else ""
+
+
+def _short(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _of_whole_trace(selection: Selection, picture: str) -> None:
+    if selection.from_s > 0 or selection.until_s < math.inf:
+        raise UserError(f"--from and --until are for a timeline or memory; {picture} is of all runs", exit_status=2)
+
+
+def _of_all_nodes(selection: Selection, picture: str) -> None:
+    if selection.ops or selection.phases:
+        raise UserError(f"--op and --phase are not for the picture of {picture}", exit_status=2)
+
+
+def _rows(selection: Selection) -> Any:
+    """Which of the measured nodes are wanted: bool array [rows]."""
+    nodes = selection.trace.measured
+    wanted = np.ones(len(nodes), bool)
+    if selection.phases:
+        wanted &= np.isin(nodes.phase.codes, [PHASES.index(phase) for phase in selection.phases])
+    if selection.ops:
+        chosen = np.array([*(op.partition("+")[0].upper() in selection.ops for op in nodes.op.values), False])
+        wanted &= chosen[nodes.op.codes]
+    return wanted
+
+
+# --- timeline ---
+
+
+def _timeline(selection: Selection, figure: Any) -> None:
     from matplotlib.patches import Patch
 
-    ran = [phase for phase in PHASES if np.any(trace.runs["phase"] == phase)]
-    named = {**{phase: _PHASE_COLOURS[phase] for phase in ran}, "split": _PURPLE, "at work": _GREEN, "waiting": _SKY}
-    handles = [Patch(color=colour, label=name) for name, colour in named.items()]
-    axes.legend(handles=handles, loc="lower right", ncols=len(handles), frameon=False)
+    shown = lanes_of(selection)
+    note = "what is too narrow to see fills its share of a column; waits inside of a node are spread over it"
+    if shown.left_out:
+        note += f"; {plural(shown.left_out, 'lane')} more not shown"
+    axes = _axes(selection, figure, "What ran when", (0.12, 0.12, 0.97, 0.84), note)
+    colours = {**_PHASE_COLOURS, **_KIND_COLOURS, WAITING: _WAIT, SPLITS: _SPLIT}
+    names = [lane.name for lane in shown.lanes]
+    edges = np.linspace(shown.from_s, shown.until_s, COLUMNS + 1)
+    to_axis = _time_axis(axes, shown.from_s, shown.until_s)
+    for row, lane in enumerate(shown.lanes):
+        # Where work takes but a part of a high lane, it is the lower one.
+        label_at = 0.2 if len(names) <= _HIGH_LANES else 0.45
+        _lane(axes, lane, to_axis(edges), len(names) - 1 - row, colours, label_at)
+    axes.set_ylim(-0.1, max(len(names), 1))
+    axes.set_yticks([len(names) - 1 - row + 0.42 for row in range(len(names))], [printable(name) for name in names])
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    used = {
+        (lane.parts is PHASES, part)
+        for lane in shown.lanes
+        for part, share in zip(lane.parts, lane.shares, strict=True)
+        if share.any()
+    }
+    phases = [(phase, f"{phase} graphs" if phase == OTHER else phase) for phase in PHASES if (True, phase) in used]
+    kinds = [(kind, f"{kind} ops" if kind == OTHER else kind) for kind in (*KINDS, WAITING) if (False, kind) in used]
+    legend = [Patch(color=colours[part], label=label) for part, label in (*phases, *kinds)]
+    if legend:
+        figure.legend(handles=legend, loc="upper left", bbox_to_anchor=(0.105, 0.895), ncols=len(legend), fontsize=8.5)
 
 
-def _lane(axes: Any, row: int, edges: Any, table: Any, mine: Any, length: str, colour: str) -> None:
-    """Draws how much of each column of a lane was taken."""
-    begin = np.asarray(table["begin_ns"], np.float64)[mine] * 1e-9
-    end = begin + np.asarray(table[length], np.float64)[mine] * 1e-9
-    # How much time was taken up to each edge; what overlaps is no more than all of it.
-    order = np.argsort(begin)
-    begin, end = begin[order], np.maximum.accumulate(end[order])
-    begin = np.maximum(begin, np.concatenate([[-math.inf], end[:-1]]))
-    lasted = np.concatenate([[0.0], np.cumsum(np.maximum(end - begin, 0.0))])
-    at = np.searchsorted(begin, edges, side="right")
-    partial = np.where(at > 0, np.maximum(end[np.maximum(at, 1) - 1] - edges, 0.0), 0.0) if len(end) else 0.0
-    taken = np.diff(lasted[at] - partial) / np.diff(edges)
+def _lane(axes: Any, lane: Lane, edges: Any, bottom: int, colours: dict[str, str], label_at: float) -> None:
+    """Draws a lane as areas one above the other: of a narrow thing's column its share, of a wide thing's all."""
+    height = 0.84
+    base = np.full(COLUMNS, float(bottom))
+    for part, share in zip(lane.parts, lane.shares, strict=True):
+        if not share.any():
+            continue
+        top = base + height * share
+        axes.stairs(top, edges, baseline=base, fill=True, color=colours[part], linewidth=0)
+        base = top
+    per_column = (edges[-1] - edges[0]) / COLUMNS
+    for begin, end, text in lane.labels:
+        room = int((end - begin) / 6.2)
+        axes.text(
+            *(
+                edges[0] + (begin + end) / 2 * per_column,
+                bottom + height * label_at,
+                _short(printable(text), max(room, 2)),
+            ),
+            fontsize=8,
+            color="white" if lane.parts == (SPLITS,) or kind_of(text) == MATRIX else "black",
+            ha="center",
+            va="center",
+            clip_on=True,
+        )
+
+
+def _time_axis(axes: Any, from_s: float, until_s: float) -> Callable[[Any], Any]:
+    """Makes the x axis one of time. Returns what turns seconds into places on it."""
+    scale, unit = _time_unit(until_s - from_s)
+    # Long after the beginning, a short range is told from its own begin: else ticks have too many digits.
+    origin_s = from_s if from_s > 1e5 * scale else 0.0
+    since = f"{from_s:.9g} s after the recording began" if origin_s else "the recording began"
+    axes.set_xlabel(f"time since {since}, {unit}")
+    axes.set_xlim((from_s - origin_s) / scale, (until_s - origin_s) / scale)
+    return lambda seconds: (seconds - origin_s) / scale
+
+
+def _time_unit(seconds: float) -> tuple[float, str]:
+    """The unit for a range of time: how many seconds it is, and its name."""
+    return next(((s, unit) for s, unit in ((1.0, "s"), (1e-3, "ms")) if seconds >= 2 * s), (1e-6, "µs"))
+
+
+# --- ops ---
+
+
+def _ops(selection: Selection, figure: Any) -> None:
+    from matplotlib.patches import Patch
+
+    _of_whole_trace(selection, "time by op")
+    totals = _of_rows(selection)
+    whole_s = sum(total.seconds for total in totals)
+    shown, rest = totals[:_MAX_OPS], totals[_MAX_OPS:]
+    spans = sum(total.spans for total in totals)
+    each = "of each op: its share, its executions, how much of the threads' time was waiting"
+    note = f"{duration(whole_s).strip()} in {count(spans)} executed nodes; {each}" if totals else ""
+    axes = _axes(selection, figure, "Time by op", (0.19, 0.12, 0.98, 0.85), note)
+    if not totals:
+        _nothing(axes, "no op was timed")
+        return
+    bars = [(total.op, total.seconds, _waiting(total), total.spans, kind_of(total.op)) for total in shown]
+    if rest:
+        seconds, work, wait = (sum(getattr(t, f) for t in rest) for f in ("seconds", "work_s", "wait_s"))
+        bars.append((f"{len(rest)} others", seconds, _share(wait, work + wait), sum(t.spans for t in rest), OTHER))
+    scale, unit = _time_unit(max(bar[1] for bar in bars))
+    for row, (_, seconds, waiting, executions, kind) in enumerate(bars):
+        colour = _KIND_COLOURS[kind]
+        wide = seconds / scale
+        axes.barh(row, wide * (1 - waiting), 0.72, color=colour)
+        hatched: dict[str, Any] = {"facecolor": _faded(colour), "edgecolor": colour, "hatch": "////", "linewidth": 0}
+        axes.barh(row, wide * waiting, 0.72, wide * (1 - waiting), **hatched)
+        share = percent(_share(seconds, whole_s))
+        said = f"{duration(seconds).strip()} · {share} · {count(executions)} × · {percent(waiting)} waiting"
+        axes.annotate(said, (wide, row), (5, 0), textcoords="offset points", va="center", fontsize=8.5)
+    names = [printable(_short(bar[0], 26)) for bar in bars]
+    axes.set_yticks(range(len(bars)), names)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+    axes.set_xlim(0, max(bar[1] for bar in bars) / scale * 1.4 or 1)
+    axes.grid(axis="x", color="#E5E5E5", linewidth=0.8)
+    axes.set_xlabel(f"time from the first thread's begin until the closing barrier opened, {unit}")
+    used = {bar[4] for bar in bars}
+    legend = [Patch(color=_KIND_COLOURS[kind], label=kind) for kind in KINDS if kind in used]
+    waits: dict[str, Any] = {"facecolor": "#DDDDDD", "edgecolor": "#666666", "hatch": "////", "linewidth": 0}
+    legend.append(Patch(**waits, label="share of the threads' time at barriers"))
+    axes.legend(handles=legend, loc="lower right", fontsize=9)
+
+
+def _of_rows(selection: Selection) -> list[OpTotal]:
+    nodes = selection.trace.measured
+    totals = op_totals(nodes)
+    if selection.is_all:
+        return totals
+    wanted = _rows(selection)
+    kept = []
+    for total in totals:
+        rows = total.rows[wanted[total.rows]]
+        if len(rows):
+            work_s, wait_s = nodes.work_s[rows].sum(), (nodes.inner_s + nodes.wait_s)[rows].sum()
+            seconds, spans = float(nodes.wall_s[rows].sum()), int(nodes.count[rows].sum())
+            kept.append(OpTotal(total.op, rows, spans, seconds, float(work_s), float(wait_s), 0.0, 0.0))
+    return sorted(kept, key=lambda total: -total.seconds)
+
+
+def _waiting(total: OpTotal) -> float:
+    return _share(total.wait_s, total.work_s + total.wait_s)
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _faded(colour: str) -> tuple[float, ...]:
     from matplotlib.colors import to_rgb
 
-    image = np.ones((1, len(taken), 4))
-    image[0, :, :3] = to_rgb(colour)
-    image[0, :, 3] = np.clip(taken, 0.0, 1.0)
-    axes.imshow(image, extent=(edges[0], edges[-1], row + 0.4, row - 0.4), aspect="auto", interpolation="nearest")
+    return tuple(1 - 0.35 * (1 - part) for part in to_rgb(colour))
 
 
-def _roofline(figure: Any, selection: Selection) -> None:
-    trace = selection.trace
-    nodes, machine = trace.measured, machine_of(trace.file)
-    axes = figure.subplots()
-    points = []
-    for group in group_by([nodes.phase, nodes.op, nodes.role]):
-        rows = group.rows
-        known = rows[np.isfinite(nodes.flops[rows]) & np.isfinite(nodes.bytes[rows])]
-        flops = float((nodes.flops[known] * nodes.count[known]).sum())
-        moved = float((nodes.bytes[known] * nodes.count[known]).sum())
-        seconds = float(nodes.wall_s[known].sum())
-        if flops > 0 and moved > 0 and seconds > 0:
-            points.append((seconds, flops / moved, flops / seconds * 1e-9, *group.key))
-    if not points:
-        raise UserError("the trace has no op whose operations and bytes are modelled")
-    points.sort(reverse=True)
-    most = points[0][0]
-    for phase in PHASES:
-        mine = [point for point in points if point[3] == phase]
-        if mine:
-            sizes = [20 + 700 * seconds / most for seconds, *_ in mine]
-            across, up = [point[1] for point in mine], [point[2] for point in mine]
-            axes.scatter(across, up, s=sizes, color=_PHASE_COLOURS[phase], alpha=0.55, linewidths=0, label=phase)
-    low, high = min(point[1] for point in points) / 4, max(point[1] for point in points) * 4
-    threads = max(int(nodes.threads.max(initial=1)), 1)
-    title = "What was reached, against what the machine can do"
-    if machine is not None and machine.peaks:
-        peaks = machine.at(threads)
-        x = np.geomspace(low, high, 200)
-        roofs = ((peaks.flops_per_s, "f32 multiply-adds", _RED), (peaks.int8_ops_per_s, "8-bit dot products", "black"))
-        for rate, name, colour in roofs:
-            y = np.minimum(x * peaks.bandwidth_bytes_per_s, rate) * 1e-9
-            axes.plot(x, y, color=colour, label=f"{name}: {rate * 1e-9:.4g} GOP/s")
-        bandwidth = peaks.bandwidth_bytes_per_s * 1e-9
-        axes.plot([], [], " ", label=f"memory: {bandwidth:.3g} GB/s, {threads} threads, as measured")
+def _nothing(axes: Any, why: str) -> None:
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", fontsize=12, color=_FAINT)
+
+
+# --- roofline ---
+
+
+def _roofline(selection: Selection, figure: Any) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    _of_whole_trace(selection, "a roofline")
+    limits = Limits(selection.trace)
+    points = limits.points(_rows(selection))[:_MAX_POINTS]
+    peaks = None
+    if limits.machine and limits.machine.peaks:
+        peaks = limits.machine.at(max(int(selection.trace.measured.threads.max(initial=1)), 1))
+    note = "a point: an op in a role, its area the time that it took"
+    if peaks:
+        threads = plural(peaks.threads, "thread")
+        note += f"; lines: the machine's peaks with {threads}, as `ggml-viz probe` measured them"
     else:
-        title = "What was reached (the machine's peaks are not known: ggml-viz probe)"
+        note += "; the machine's peaks are not known, so there are no roofs (`ggml-viz probe` measures them)"
+    axes = _axes(selection, figure, "What limits each op", (0.09, 0.12, 0.80, 0.87), note)
+    if not points:
+        _nothing(axes, "of no op that was timed operations and bytes are known")
+        return
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(low, high)
-    axes.set_xlabel("operations for each byte moved")
-    axes.set_ylabel("1e9 operations per second; the larger the dot, the longer it took")
-    axes.legend(loc="upper left", frameon=False, markerscale=0.5)
-    _name_points(axes, points[:_MOST_LABELS])
-    axes.set_title(title)
-    axes.grid(True, which="major", color="#dddddd")
-    axes.spines["right"].set_visible(False)
+    intensities = [point.flops_per_byte for point in points]
+    rates = [point.flops_per_s * 1e-9 for point in points]
+    low_x, high_x = min(intensities) / 3, max(intensities) * 5
+    low_y, high_y = min(rates) / 3, max(rates) * 3
+    if peaks:
+        bandwidth = peaks.bandwidth_bytes_per_s * 1e-9
+        roofs = [("f32", peaks.flops_per_s * 1e-9), ("int8", peaks.int8_ops_per_s * 1e-9)]
+        highest = max(rate for _, rate in roofs)
+        high_x, high_y = max(high_x, 3 * highest / bandwidth), max(high_y, 2 * highest)
+        axes.plot([low_x, highest / bandwidth], [low_x * bandwidth, highest], color=_INK, linewidth=1.2)
+        for name, rate in roofs:
+            axes.plot([rate / bandwidth, high_x], [rate, rate], color=_INK, linewidth=1.2)
+            text = f"{name}: {significant(rate)} Gop/s"
+            axes.annotate(text, (high_x, rate), (-4, 4), textcoords="offset points", ha="right", fontsize=9)
+    areas = [12 + 700 * point.seconds / points[0].seconds for point in points]
+    for point, area in zip(points, areas, strict=True):
+        axes.scatter(
+            *(point.flops_per_byte, point.flops_per_s * 1e-9),
+            s=area,
+            marker=_PHASE_MARKERS[point.phase],
+            color=_KIND_COLOURS[kind_of(point.op)],
+            alpha=0.65,
+            edgecolors="white",
+            linewidths=0.8,
+        )
+    axes.set_xlim(low_x, high_x)
+    axes.set_ylim(low_y, high_y)
+    if peaks:
+        _slope_label(axes, f"memory: {significant(bandwidth)} GB/s", bandwidth)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.grid(color="#EEEEEE", linewidth=0.8)
+    axes.set_xlabel("operations for each byte moved, op/byte")
+    axes.set_ylabel("operations, 1e9 op/s")
+    _name_points(axes, points, areas)
+    phases, kinds = {point.phase for point in points}, {kind_of(point.op) for point in points}
+    marks = [(_PHASE_MARKERS[phase], _FAINT, phase) for phase in PHASES if phase in phases]
+    marks += [("o", _KIND_COLOURS[kind], kind) for kind in KINDS if kind in kinds]
+    legend = [Line2D([], [], linestyle="", marker=mark, color=colour, label=name) for mark, colour, name in marks]
+    figure.legend(handles=legend, loc="upper left", bbox_to_anchor=(0.81, 0.87), fontsize=9)
 
 
-def _name_points(axes: Any, points: Sequence[tuple[float, float, float, str, str, str]]) -> None:
-    """Names dots of a roofline, one below the other so that no name covers another."""
-    axes.figure.canvas.draw()
-    placed = []
-    for _, x, y, phase, op, role in points:
-        across, up = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))
-        placed.append((up, across, x, y, _plain(f"{op} {role}, {phase}")))
-    below = 1.0
-    for up, across, x, y, name in sorted(placed, reverse=True):
-        below = min(up, below - 0.035)
-        arrow = {"arrowstyle": "-", "color": "#999999", "linewidth": 0.6}
-        at = (min(across + 0.04, 0.8), max(below, 0.01))
-        axes.annotate(name, (x, y), at, "data", "axes fraction", fontsize=8, va="center", arrowprops=arrow)
+def _slope_label(axes: Any, text: str, bandwidth: float) -> None:
+    """Writes along the roof of memory, where it enters the picture."""
+    box, x, y = axes.get_window_extent(), axes.get_xlim(), axes.get_ylim()
+    turn = math.degrees(math.atan2(box.height / math.log(y[1] / y[0]), box.width / math.log(x[1] / x[0])))
+    start = max(x[0], y[0] / bandwidth) * 1.15
+    axes.annotate(
+        *(text, (start, start * bandwidth), (0, 6)),
+        textcoords="offset points",
+        rotation=turn,
+        rotation_mode="anchor",
+        fontsize=9,
+    )
 
 
-def _memory(figure: Any, selection: Selection) -> None:
-    memory = memory_use(selection.trace)
-    if not memory.changes:
-        raise UserError("the trace has no buffers")
-    axes = figure.subplots()
-    usages = [usage for usage in _USAGE_COLOURS if any(change.usage == usage for change in memory.changes)]
-    now = {(change.backend, change.usage): 0 for change in memory.changes}
-    times = [0.0]
-    heights: dict[str, list[float]] = {usage: [0.0] for usage in usages}
-    for change in memory.changes:
-        now[change.backend, change.usage] = change.bytes
-        times.append(max(change.at_s, 0.0))
-        for usage in usages:
-            heights[usage].append(sum(size for (_, of), size in now.items() if of == usage) / 1e6)
-    times.append(max(selection.trace.duration_s, times[-1]))
-    for usage in usages:
-        heights[usage].append(heights[usage][-1])
-    colours = [_USAGE_COLOURS[usage] for usage in usages]
-    axes.stackplot(times, *heights.values(), labels=usages, colors=colours, step="post", linewidth=0)
-    peak_mb = memory.peak_bytes / 1e6
-    axes.plot(memory.peak.at_s, peak_mb, "v", color=_RED)
-    at = (max(memory.peak.at_s, 0.0), peak_mb)
-    axes.annotate(f"peak {peak_mb:.4g} MB", at, xytext=(8, 8), textcoords="offset points", color=_RED)
-    axes.margins(x=0, y=0.12)
-    axes.set_xlabel("time since the recording began (s)")
-    axes.set_ylabel("MB in buffers")
-    axes.set_title("Memory in buffers, by what it is for")
-    axes.legend(loc="center right")
-    axes.spines["right"].set_visible(False)
-
-
-def _layer(figure: Any, trace: Trace, number: int, graph: int | None) -> None:
-    layer = layer_of(trace, number, graph)
-    inside = [i for i, node in enumerate(layer.nodes) if node.op]
-    reads: dict[int, list[str]] = {}
-    edges = []
-    for source, target in layer.edges:
-        if layer.nodes[source].op:
-            edges.append((source, target))
+def _name_points(axes: Any, points: Sequence[Point], areas: Sequence[float]) -> None:
+    """Names the first points, those at one place together, where neither a name nor another point stands."""
+    box = axes.get_window_extent()
+    at = axes.transData.transform([(point.flops_per_byte, point.flops_per_s * 1e-9) for point in points]).tolist()
+    radii = (np.sqrt(np.array(areas) / math.pi) * _DPI / 72).tolist()
+    # Middles, half widths and half heights.
+    taken = [(x, y, radius, radius) for (x, y), radius in zip(at, radii, strict=True)]
+    together: list[list[int]] = []
+    for i, point in enumerate(points[:_MAX_LABELLED_POINTS]):
+        for group in together:
+            first = points[group[0]]
+            if (point.op, point.phase) == (first.op, first.phase) and math.dist(at[i], at[group[0]]) < _SAME_PLACE:
+                group.append(i)
+                break
         else:
-            reads.setdefault(target, []).append(layer.nodes[source].name)
-    levels: dict[int, list[int]] = {}
-    for i in inside:
-        levels.setdefault(layer.nodes[i].level, []).append(i)
-    rows = {level: row for row, level in enumerate(sorted(levels))}
-    place = {
-        i: (column - (len(members) - 1) / 2, -float(rows[level]))
-        for level, members in levels.items()
-        for column, i in enumerate(members)
-    }
-    figure.set_size_inches(_INCHES[0], max(_INCHES[1], 0.62 * len(levels) + 1))
-    axes = figure.subplots()
-    most = max((node.seconds for node in layer.nodes), default=0.0)
-    from matplotlib.colors import LinearSegmentedColormap
+            together.append([i])
+    for group in together:
+        x, y = at[group[0]]
+        right = max(at[i][0] + radii[i] for i in group) - x + 5
+        left = min(at[i][0] - radii[i] for i in group) - x - 5
+        above = max(abs(at[i][1] - y) + radii[i] for i in group) + 8
+        roles = ", ".join(points[i].role for i in group if points[i].role)
+        name = printable(_short(f"{points[group[0]].op} {roles}".strip(), 44))
+        half = 3.0 * len(name)
+        others = [each for i, each in enumerate(taken) if i not in group]
+        for dx, dy in (
+            *((right, 0), (left, 0), (0, above), (0, -above)),
+            *((right, 13), (left, 13), (right, -13), (left, -13)),
+        ):
+            side = (dx > 0) - (dx < 0)
+            middle = (x + dx + side * half, y + dy)
+            inside = box.x0 < middle[0] - half and middle[0] + half < box.x1
+            if inside and not any(
+                abs(middle[0] - a) < half + w and abs(middle[1] - b) < 6 + h for a, b, w, h in others
+            ):
+                break
+        else:
+            continue
+        taken.append((*middle, half, 6.5))
+        axes.annotate(
+            *(name, (points[group[0]].flops_per_byte, points[group[0]].flops_per_s * 1e-9)),
+            xytext=(dx * 72 / _DPI, dy * 72 / _DPI),
+            textcoords="offset points",
+            fontsize=8,
+            ha=("center", "left", "right")[side],
+            va="center",
+        )
 
-    shades = LinearSegmentedColormap.from_list("time", ["#ffffff", "#fbd58a", _RED])
-    for source, target in edges:
-        arrow = {"arrowstyle": "->", "color": "#888888", "shrinkA": 14, "shrinkB": 14, "linewidth": 0.9}
-        if rows[layer.nodes[target].level] - rows[layer.nodes[source].level] > 1:
-            arrow["connectionstyle"] = "arc3,rad=0.35"
-        axes.annotate("", place[target], place[source], arrowprops=arrow)
-    for i in inside:
-        node = layer.nodes[i]
-        lines = [" ".join(filter(None, [node.op, node.name, node.shape, _time(node.seconds) if node.seconds else ""]))]
-        if i in reads:
-            lines.append("reads " + ", ".join(reads[i]))
-        style = {
-            "boxstyle": "round,pad=0.3",
-            "facecolor": shades(node.seconds / most if most else 0.0),
-            "edgecolor": "#555555",
-        }
-        axes.text(*place[i], "\n".join(map(_plain, lines)), ha="center", va="center", fontsize=8, bbox=style)
-    widest = max(map(len, levels.values()), default=1)
-    axes.set_xlim(-widest / 2, widest / 2)
-    axes.set_ylim(-len(levels) + 0.4, 0.6)
+
+# --- memory ---
+
+
+def _memory(selection: Selection, figure: Any) -> None:
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import FuncFormatter
+
+    _of_all_nodes(selection, "memory")
+    use = memory_use(selection.trace)
+    from_s, until_s = time_range(selection)
+    note = "bytes in the buffers of all backends, by what they are for" if use.changes else ""
+    axes = _axes(selection, figure, "Memory in buffers", (0.09, 0.12, 0.80, 0.87), note)
+    if not use.changes:
+        _nothing(axes, "no buffer was seen")
+        return
+    moments, heights = _steps(use.changes, from_s, until_s)
+    to_axis = _time_axis(axes, from_s, until_s)
+    base = np.zeros(heights.shape[1])
+    for row, usage in enumerate(_USAGE_COLOURS):
+        top = base + heights[row]
+        axes.stairs(top, to_axis(moments), baseline=base, fill=True, color=_USAGE_COLOURS[usage], linewidth=0)
+        base = top
+    most = max(float(base.max(initial=0)), 1.0)
+    axes.set_ylim(0, most * 1.15)
+    size_scale, size_unit = _size_unit(most)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / size_scale:g}"))
+    axes.grid(axis="y", color="#E5E5E5", linewidth=0.8)
+    axes.set_ylabel(f"memory, {size_unit}")
+    if from_s <= use.peak.at_s <= until_s:
+        at = (to_axis(use.peak.at_s), use.peak_bytes)
+        late = use.peak.at_s > from_s + 0.7 * (until_s - from_s)
+        axes.plot(*at, marker="v", color=_INK, markersize=7, clip_on=False)
+        axes.annotate(
+            f"peak {size(use.peak_bytes)} at {duration(use.peak.at_s).strip()}",
+            *(at, (-10 if late else 10, 10)),
+            textcoords="offset points",
+            ha="right" if late else "left",
+            fontsize=10,
+            fontweight="bold",
+        )
+    of_usage = {usage: sum(row.bytes for row in use.buffers if row.usage == usage) for usage in _USAGE_COLOURS}
+    legend = [
+        Patch(color=_USAGE_COLOURS[usage], label=f"{_USAGE_NAMES.get(usage, usage)}: {size(at_peak)}")
+        for usage, at_peak in reversed(of_usage.items())
+        if at_peak
+    ]
+    figure.legend(
+        handles=legend, loc="upper left", bbox_to_anchor=(0.81, 0.87), fontsize=9, title="at the peak", alignment="left"
+    )
+
+
+def _steps(changes: Sequence[MemoryChange], from_s: float, until_s: float) -> tuple[Any, Any]:
+    """Edges [n + 1] and the bytes of each usage between them [usages, n]; of what is too narrow to see the most."""
+    usages = list(_USAGE_COLOURS)
+    now = dict.fromkeys(usages, 0)
+    before: dict[tuple[str, str], int] = {}
+    # By column: the most that there was, and what there was at its end.
+    states: dict[int, tuple[float, list[int]]] = {}
+    most: dict[int, tuple[float, list[int]]] = {}
+    first = list(now.values())
+    for change in changes:
+        usage = change.usage if change.usage in now else "other"
+        now[usage] += change.bytes - before.get((change.backend, change.usage), 0)
+        before[change.backend, change.usage] = change.bytes
+        if change.at_s <= from_s:
+            first = list(now.values())
+        elif change.at_s < until_s:
+            column = int((change.at_s - from_s) / (until_s - from_s) * 2 * COLUMNS)
+            state = (change.at_s, list(now.values()))
+            states[column] = state
+            if column not in most or sum(state[1]) > sum(most[column][1]):
+                most[column] = state
+    kept = dict([(from_s, first), *sorted([*states.values(), *most.values()], key=lambda state: state[0])])
+    edges = np.array([*kept, until_s], np.float64)
+    return edges, np.array(list(kept.values()), np.float64).T
+
+
+def _size_unit(most: float) -> tuple[float, str]:
+    return next(((s, unit) for s, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if most >= s), (1.0, "bytes"))
+
+
+# --- layer ---
+
+
+def _layer(selection: Selection, figure: Any, graph: int | None, number: int | None) -> None:
+    _of_whole_trace(selection, "a layer")
+    _of_all_nodes(selection, "a layer")
+    of = choose_graph(selection.trace, graph)
+    if number is None and has_layers(selection.trace, of):
+        number = 0
+    layer = layer_of(selection.trace, of, number, _MAX_LAYER_NODES)
+    what = f"{of.phase}, {plural(of.tokens, 'token')}" if of.tokens else of.phase
+    whole = "Graph" if number is None else f"Layer {number} of graph"
+    title = f"{whole} {of.number} ({what}, {plural(of.runs, 'run')})"
+    notes = ["views and reshapes are left out"]
+    if number is None:
+        notes.append("the names of its tensors tell of no layers")
+    if layer.left_out:
+        notes.append(f"the first {len(layer.nodes)} nodes, {count(layer.left_out)} more not shown")
+    axes = _axes(selection, figure, title, (0.02, 0.05, 0.89, 0.89), "; ".join(notes))
     axes.set_axis_off()
-    axes.set_title(f"{layer.title}: the darker, the longer all its executions took")
+    _draw_layer(figure, axes, layer)
 
 
-_DRAWN: dict[str, Callable[[Any, Selection], None]] = {
-    "ops": _ops,
+def _draw_layer(figure: Any, axes: Any, layer: Layer) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+    from matplotlib.patches import FancyBboxPatch
+
+    times = [node.mean_s * 1e6 for node in layer.nodes if node.mean_s is not None]
+    colours = LinearSegmentedColormap.from_list("time", ["#FFFFFF", "#F5D58A", "#E69F00"])
+    norm = Normalize(0, max([*times, 1e-3]))
+    box = axes.get_window_extent()
+    axes.set_xlim(0, box.width)
+    axes.set_ylim(box.height, 0)
+    placing = place(layer, box.width, box.height)
+    for corners in placing.lines:
+        axes.annotate(
+            *("", corners[-1], corners[-2]),
+            arrowprops={"arrowstyle": "-|>", "color": _FAINT, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0},
+        )
+        if len(corners) > 2:
+            axes.plot(*zip(*corners[:-1], strict=True), color=_FAINT, linewidth=0.9, solid_joinstyle="round")
+    for node, at in zip(layer.nodes, placing.boxes, strict=True):
+        patch = FancyBboxPatch(
+            *((at.x + 2, at.y + 2), placing.wide - 4, placing.high - 4),
+            boxstyle="round,pad=2,rounding_size=4",
+            facecolor="#F4F4F4" if node.mean_s is None else colours(norm(node.mean_s * 1e6)),
+            edgecolor=_FAINT if node.outside else _INK,
+            linestyle="--" if node.outside else "-",
+            linewidth=0.9,
+            zorder=3,
+        )
+        axes.add_patch(patch)
+        middle = at.y + placing.high / 2
+        for line, (text, weight) in enumerate(zip(_node_lines(node), ("bold", "normal", "normal"), strict=True)):
+            axes.text(
+                at.x + placing.wide / 2,
+                middle + (line - 1) * placing.font * 1.25 * _DPI / 72,
+                _short(printable(text), placing.characters),
+                fontsize=placing.font,
+                fontweight=weight,
+                ha="center",
+                va="center",
+                zorder=4,
+            )
+    if times:
+        bar = figure.colorbar(ScalarMappable(norm, colours), cax=figure.add_axes((0.925, 0.25, 0.014, 0.5)))
+        bar.set_label("mean time of one execution, µs")
+        bar.outline.set_edgecolor(_FAINT)
+
+
+def _node_lines(node: LayerNode) -> tuple[str, str, str]:
+    took = "" if node.mean_s is None else f" · {duration(node.mean_s).strip()}"
+    return "from outside" if node.outside else node.op, node.name, f"{node.shape} {node.type}{took}"
+
+
+_DRAWN: dict[str, Callable[[Selection, Any], None]] = {
     "timeline": _timeline,
+    "ops": _ops,
     "roofline": _roofline,
     "memory": _memory,
 }
+PICTURES = (*_DRAWN, "layer")

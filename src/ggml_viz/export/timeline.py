@@ -1,16 +1,15 @@
-"""What the timelines of Chrome's and Perfetto's formats have in common: tracks, and what a node's events say."""
+"""What timelines have in common, whatever their format: tracks, what lies on them, and what a node's events say."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ggml_viz.model.measured import shape_texts
 from ggml_viz.native import EventStyle, EventWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ggml_viz.export.selection import Selection
     from ggml_viz.model.trace import Process
 
@@ -19,6 +18,96 @@ NodeText = Callable[[str, str, int, str, str], bytes]
 
 # More text than this of one tensor is not shown.
 _LONGEST = 200
+
+# Numbers of a process's tracks: of backends and workers, the first.
+GRAPHS, COPIES, BACKENDS, WORKERS = 1, 2, 10, 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Something that lasted: a run of a graph, a split, a copy.
+
+    Attributes:
+        process: Index of the process.
+        track: Number of its track.
+        begin_ns: Since the trace began.
+        duration_ns: How long it took.
+        name: What it is called.
+        kind: `graph`, `split` or `copy`.
+        said: What else there is to say.
+    """
+
+    process: int
+    track: int
+    begin_ns: int
+    duration_ns: int
+    name: str
+    kind: str
+    said: dict[str, str | int]
+
+
+def tracks(selection: Selection, process: int) -> dict[int, str]:
+    """The tracks of a process: names by number."""
+    backends = _backends(selection, process)
+    workers = worker_count(selection.trace.watched[process])
+    return {
+        GRAPHS: "graphs",
+        COPIES: "copies",
+        **{BACKENDS + i: f"splits on {name}" for i, name in enumerate(backends)},
+        **{WORKERS + worker: f"worker {worker}" for worker in range(workers)},
+    }
+
+
+def slices(selection: Selection) -> Iterator[Slice]:
+    """All that is to be seen but nodes: graphs, then splits, then copies."""
+    columns: tuple[str, ...]
+    columns = ("process", "run", "graph", "phase", "tokens", "begin_ns", "duration_ns", "threads", "status")
+    for process, run, graph, phase, tokens, begin, took, threads, status in _rows(selection, "runs", *columns):
+        name = f"{phase}, {tokens} tokens" if tokens > 1 else phase
+        said = {"run": run, "graph": graph, "tokens": tokens, "threads": threads, "status": status}
+        yield Slice(process, GRAPHS, begin, took, name, "graph", said)
+    numbers = {
+        (process, name): BACKENDS + i
+        for process in range(len(selection.trace.watched))
+        for i, name in enumerate(_backends(selection, process))
+    }
+    columns = ("process", "run", "backend", "nodes", "begin_ns", "duration_ns", "threads")
+    for process, run, backend, nodes, begin, took, threads in _rows(selection, "splits", *columns):
+        said = {"run": run, "backend": backend, "threads": threads}
+        yield Slice(process, numbers[process, backend], begin, took, f"{nodes} nodes", "split", said)
+    columns = ("process", "run", "kind", "source", "target", "size_bytes", "begin_ns", "duration_ns")
+    for process, run, kind, source, target, size, begin, took in _rows(selection, "copies", *columns):
+        said = {"run": run, "kind": kind, "bytes": size}
+        yield Slice(process, COPIES, begin, took, f"{source} → {target}", "copy", said)
+
+
+def memory_steps(selection: Selection) -> Iterator[tuple[int, int, dict[str, int]]]:
+    """What the buffers of each process take, by usage, from each moment on at which that changed.
+
+    Yields:
+        Index of the process, ns since the trace began, bytes by usage.
+    """
+    columns = ("process", "usage", "size_bytes", "allocated_ns", "freed_ns")
+    changes: list[tuple[int, int, str, int]] = []
+    for process, usage, size, allocated, freed in _rows(selection, "buffers", *columns):
+        changes.append((process, max(allocated, 0), usage, size))
+        if freed is not None:
+            changes.append((process, max(freed, 0), usage, -size))
+    now: dict[int, dict[str, int]] = {}
+    for process, at_ns, usage, size in sorted(changes):
+        use = now.setdefault(process, {})
+        use[usage] = use.get(usage, 0) + size
+        yield process, at_ns, dict(use)
+
+
+def _rows(selection: Selection, table: str, *columns: str) -> Iterator[tuple[Any, ...]]:
+    loaded = selection.rows(table, columns)
+    return zip(*(column.tolist() if hasattr(column, "tolist") else column for column in loaded.values()), strict=True)
+
+
+def _backends(selection: Selection, process: int) -> list[str]:
+    splits = selection.trace.splits
+    return sorted(set(splits["backend"][splits["process"] == process]))
 
 
 def process_name(process: Process) -> str:

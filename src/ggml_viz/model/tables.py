@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ggml_viz.model.ahead import one_ahead
+from ggml_viz.model.arena import arenas
 from ggml_viz.model.phases import PHASES
 from ggml_viz.model.table import Column, Field, Table, Text
 from ggml_viz.native import KIND_NODE, SPAN_COLUMNS, MalformedError, placement_decode, spans_columns
@@ -193,6 +194,18 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("offset_bytes", "where in the buffer it begins"),
         Field("size_bytes", "what ggml counts for it"),
     ),
+    "lifetimes": (
+        _PROCESS,
+        _GRAPH,
+        Field("placement", "the process's number of the placement"),
+        Field("buffer", "number of the compute buffer that it lies in"),
+        Field("tensor", "index in the graph; views are part of what they are views of"),
+        Field("offset_bytes", "where in the buffer it begins"),
+        Field("size_bytes", "what ggml counts for it"),
+        Field("first", "the node that writes it, an index in the graph; missing: it is there before the first"),
+        Field("last", "the last node that reads it, or a view of it"),
+        Field("reuses", "the tensor that lay in its memory before; missing: none"),
+    ),
 }
 """The columns of each table, in order."""
 
@@ -219,6 +232,7 @@ def make_table(trace: Trace, name: str) -> Table:
         "copies": _copies,
         "buffers": _buffers,
         "placements": _placements,
+        "lifetimes": _lifetimes,
     }
     if name == "spans":
         return Table(name, FIELDS[name], lambda columns: _spans(trace, columns))
@@ -604,3 +618,26 @@ def _placements(trace: Trace) -> dict[str, Column]:
             parts["size_bytes"].append(sizes[tensors])
     types = {"process": np.uint16, "placement": np.uint64, "offset_bytes": np.uint64, "size_bytes": np.uint64}
     return {name: _joined(part, types.get(name, np.uint32)) for name, part in parts.items()}
+
+
+def _lifetimes(trace: Trace) -> dict[str, Column]:
+    found = [(index, arena) for index, process in enumerate(trace.watched) for arena in arenas(process)]
+    counts = [len(arena.tensor) for _, arena in found]
+
+    def repeated(values: Sequence[int], dtype: Any) -> npt.NDArray[Any]:
+        return np.repeat(np.array(values, dtype), counts)
+
+    first = _joined([arena.first for _, arena in found], np.int64)
+    reuses = _joined([arena.reuses for _, arena in found], np.int64)
+    return {
+        "process": repeated([index for index, _ in found], np.uint16),
+        "graph": repeated([arena.graph for _, arena in found], np.uint32),
+        "placement": repeated([arena.placement for _, arena in found], np.uint32),
+        "buffer": repeated([arena.buffer for _, arena in found], np.uint64),
+        "tensor": _joined([arena.tensor for _, arena in found], np.int64),
+        "offset_bytes": _joined([arena.offset_bytes for _, arena in found], np.float64),
+        "size_bytes": _joined([arena.size_bytes for _, arena in found], np.float64),
+        "first": np.ma.MaskedArray(first, mask=first < 0),
+        "last": _joined([arena.last for _, arena in found], np.int64),
+        "reuses": np.ma.MaskedArray(reuses, mask=reuses < 0),
+    }

@@ -367,6 +367,7 @@ class Trace:
     copies = _TableOf()
     buffers = _TableOf()
     placements = _TableOf()
+    lifetimes = _TableOf()
 
     def __init__(self, file: TraceFile, naming: Sequence[Path] = ()) -> None:
         self.file = file

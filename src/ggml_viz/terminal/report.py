@@ -125,7 +125,7 @@ def _findings(page: Page, summary: Summary) -> list[str]:
     for row in summary.findings[:_MAX_FINDINGS]:
         phase = f"{row.phase}: " if row.phase else ""
         lines += page.wrap(f"{row.severity:<7}", f"{phase}{printable(row.sentence)}{_cost(row)}", WARNING)
-        lines += page.wrap("", f"→ {printable(row.advice)} ({printable(row.evidence)})", DIM)
+        lines += page.wrap("", f"→ {printable(row.advice)}", DIM)
     if len(summary.findings) > _MAX_FINDINGS:
         lines += page.wrap("", f"…{len(summary.findings) - _MAX_FINDINGS} more (--json)", DIM)
     return lines
@@ -235,7 +235,9 @@ def _details(page: Page, summary: Summary) -> list[str]:
             f"{'KV' if row.usage == 'kv' else row.usage} {size(row.bytes)} {printable(row.backend)}"
             for row in summary.memory.buffers
         ]
-        lines += page.wrap("memory", _joined(f"peak {size(summary.memory.peak_bytes)}", *parts))
+        kv = summary.memory.kv
+        grows = f"each token adds {size(kv.bytes_per_token)} of KV" if kv and kv.bytes_per_token else ""
+        lines += page.wrap("memory", _joined(f"peak {size(summary.memory.peak_bytes)}", *parts, grows))
     if summary.backends:
         parts = [
             f"{printable(row.backend)}: {plural(row.splits, 'split')} of {plural(row.runs, 'graph')}, "

@@ -27,6 +27,7 @@ from ggml_viz.trace.definitions import (
     KIND_PROCESS,
     NOTE_NOT_SEEN,
 )
+from ggml_viz.trace.varint import encode_varint
 
 EVENT_NAMES = (
     *("graph begin", "graph end", "op begin", "op end", "tensor alloc", "tensor free"),
@@ -244,7 +245,7 @@ class _Converter:
             # What the number stands for differs between ggml's versions, and the file does not say which it was.
             self._define(KIND_NAME, name, f"op {op_type}".encode())
         # Neither type, flags, shape and strides, nor sources and view are known.
-        self._tensors.append(_string(label) + _varint(name) + bytes(10) + _varint(size_bytes) + bytes(2))
+        self._tensors.append(_string(label) + encode_varint(name) + bytes(10) + encode_varint(size_bytes) + bytes(2))
         self._op_indices[key] = len(self._tensors) - 1
         return len(self._tensors) - 1
 
@@ -295,9 +296,9 @@ class _Converter:
                 return 0
             number = self._graphs[key] = len(self._graphs) + 1
             # Of no known RUNTIME; all of its tensors are nodes.
-            count = _varint(len(ops))
+            count = encode_varint(len(ops))
             tensors = b"".join(map(self._tensors.__getitem__, ops))
-            self._add_definition(KIND_GRAPH, b"".join((_varint(number), _varint(0), count, count, tensors)))
+            self._add_definition(KIND_GRAPH, b"".join((encode_varint(number), encode_varint(0), count, count, tensors)))
         return number
 
     def _notes(self) -> list[str]:
@@ -324,7 +325,7 @@ class _Converter:
         ]
 
     def _define(self, kind: int, *fields: int | bytes) -> None:
-        self._add_definition(kind, b"".join(_varint(f) if isinstance(f, int) else _string(f) for f in fields))
+        self._add_definition(kind, b"".join(encode_varint(f) if isinstance(f, int) else _string(f) for f in fields))
 
     def _add_definition(self, kind: int, body: bytes) -> None:
         padding = -len(body) % 8
@@ -354,14 +355,5 @@ class _Converter:
         self._out += [CHUNK_HEADER.pack(kind, _PROCESS_NUMBER, len(payload), crc), payload]
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
 def _string(data: bytes) -> bytes:
-    return _varint(len(data)) + data
+    return encode_varint(len(data)) + data

