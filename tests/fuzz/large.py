@@ -284,7 +284,7 @@ def _version_1(rng: random.Random, count: int) -> bytes:
     return bytes(data)
 
 
-LARGE: dict[str, Callable[[random.Random, int], Body]] = {
+LARGE: dict[str, Callable[[random.Random, int], bytes]] = {
     "processes": _processes,
     "graphs": _graphs,
     "backends": _backends,
