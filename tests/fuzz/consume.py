@@ -54,9 +54,11 @@ def _tables(trace: Trace, rng: random.Random) -> None:
 
 
 def _report(trace: Trace, rng: random.Random) -> None:
-    summary = summarize(trace)
-    print_report(summary, io.StringIO(), Ui())
-    json.dumps(summary.to_json(), allow_nan=False)
+    print_report(summarize(trace), io.StringIO(), Ui())
+
+
+def _report_json(trace: Trace, rng: random.Random) -> None:
+    json.dumps(summarize(trace).to_json(), allow_nan=False)
 
 
 def _info(trace: Trace, rng: random.Random) -> None:
@@ -117,17 +119,18 @@ def _no_number(text: str) -> None:
 
 
 # What takes long compared with the rest is given fewer traces.
-_EXPORTS = {"svg": 400, "png": 1600, "parquet": 16}
+_EXPORTS = {"svg": 800, "png": 3200, "parquet": 32}
 
 LOOKS = (
     Look("tables", 1, _tables),
     Look("report", 1, _report),
-    Look("info", 4, _info),
-    Look("repr", 8, _shown),
-    Look("diff", 16, _diff),
-    Look("sql", 100, _sql),
-    Look("frames", 16, _frames),
-    *(Look(form, _EXPORTS.get(form, 8), _export(form)) for form in FORMATS),
+    Look("report --json", 8, _report_json),
+    Look("info", 8, _info),
+    Look("repr", 16, _shown),
+    Look("diff", 32, _diff),
+    Look("query", 200, _sql),
+    Look("data frames", 32, _frames),
+    *(Look(form, _EXPORTS.get(form, 16), _export(form)) for form in FORMATS),
 )
 """What reads a trace, in this order. One more is one more line."""
 

@@ -33,7 +33,7 @@ def large_trace(rng: random.Random, scale: float = 1.0, only: str | None = None)
         only: Name of one of LARGE to make.
     """
     name = only or rng.choice(list(LARGE))
-    return LARGE[name](rng, max(int(scale * rng.choice((200, 1000, 3000))), 1))
+    return LARGE[name](rng, max(int(scale * rng.choice((100, 400, 1500))), 1))
 
 
 def _begun() -> Writer:
