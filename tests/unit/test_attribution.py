@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.support.graphs import INPUT, GraphMaker, graph_of
-from tests.support.tracefile import Tensor
+from tests.support.tracefile import Tensor, trace_from_text
 
+from ggml_viz.cli import main
 from ggml_viz.errors import UserError
 from ggml_viz.model.attribution import PARTS, attribute, load_rules, module_of
 from ggml_viz.model.graph import Graph
@@ -287,3 +289,22 @@ def test_more_roles_than_can_be_numbered() -> None:
     assert len(found.roles) == 1 << 16
     assert (found.layer == 0).all()
     assert np.count_nonzero(found.role == 0) >= 66_000 - (1 << 16)
+
+
+def test_a_users_file_is_given_by_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--naming`, as for every command that tells layers."""
+    trace, rules = tmp_path / "t.ggmlviz", tmp_path / "mine.toml"
+    trace.write_bytes(
+        trace_from_text(
+            "process\ngraph 1\n  leaf stage_4/mixer f32 [8]\n  node stage_4/mix SCALE f32 [8] stage_4/mixer\n"
+            "run 1 graph=1 at=0 for=10\nexec 0 run=1 worker=0 at=0 work=10\ndone ended"
+        )
+    )
+    rules.write_text("[[rules]]\nmatch = 'stage_(?P<layer>\\d+)/(?P<role>\\w+)'\n")
+    assert main(["report", str(trace), "--json", "--naming", str(rules)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(row["layer"], row["count"]) for row in told["layers"]] == [("4", 1)]
+    assert [row["role"] for row in told["roles"]] == ["mix"]
+    rules.write_text("[[rules]]\nmatch = '('\n")
+    assert main(["report", str(trace), "--naming", str(rules)]) == 2
+    assert "mine.toml: rules, number 1: match: not a regular expression" in capsys.readouterr().err

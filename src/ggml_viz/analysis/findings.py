@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ggml_viz.analysis.elsewhere import weights_elsewhere
 from ggml_viz.analysis.roofline import Limits
 from ggml_viz.analysis.threads import PhaseThreads, Threads
-from ggml_viz.analysis.throughput import PhaseTotal, phase_totals
+from ggml_viz.analysis.throughput import phase_totals
 from ggml_viz.model.measured import MeasuredNodes, group_by
 from ggml_viz.model.phases import DECODE, PHASES
 from ggml_viz.model.trace import STATUS_UNFINISHED, Process, Trace, shifted
@@ -88,13 +88,7 @@ class Evidence:
         self.records = records
         self.lost = lost
         self.overhead = overhead
-        self.phases: dict[str, PhaseTotal] = {}
-        for process in trace.watched:
-            for name, total in phase_totals(process).items():
-                both = self.phases.setdefault(name, PhaseTotal())
-                both.runs += total.runs
-                both.tokens += total.tokens
-                both.seconds += total.seconds
+        self.phases = phase_totals(trace.watched)
 
     @property
     def nodes(self) -> MeasuredNodes:

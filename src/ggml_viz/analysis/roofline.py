@@ -285,7 +285,7 @@ def _decode_ceiling(trace: Trace, machine: Machine | None) -> DecodeCeiling | No
     least_s = runs = tokens = threads = 0.0
     weights = kv = passing_s = 0.0
     for process in trace.watched:
-        total = phase_totals(process).get(DECODE)
+        total = phase_totals([process]).get(DECODE)
         if total is None or not total.tokens:
             continue
         passing_s += total.seconds

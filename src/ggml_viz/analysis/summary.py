@@ -17,7 +17,6 @@ from ggml_viz.analysis.roofline import GroupRow, Limits, Roofline
 from ggml_viz.analysis.threads import Threads, threads_of
 from ggml_viz.analysis.throughput import PhaseTotal, phase_totals
 from ggml_viz.model.nodes import UNKNOWN_OP
-from ggml_viz.model.phases import PHASES
 from ggml_viz.model.trace import STATUS_UNFINISHED, Process, Trace, shifted
 from ggml_viz.trace.definitions import DETAIL_NAMES, NOTE_DISTORTING, NOTE_FILTER, NOTE_INFORMATION, NOTE_NOT_SEEN
 
@@ -407,16 +406,9 @@ def _overhead(trace: Trace) -> Overhead:
 
 
 def _phases(trace: Trace) -> list[PhaseSummary]:
-    sums: dict[str, PhaseTotal] = defaultdict(PhaseTotal)
-    for process in trace.watched:
-        for name, total in phase_totals(process).items():
-            sums[name].runs += total.runs
-            sums[name].tokens += total.tokens
-            sums[name].seconds += total.seconds
     return [
-        PhaseSummary(name, sums[name].runs, sums[name].tokens, sums[name].seconds, _rate(sums[name]))
-        for name in PHASES
-        if name in sums
+        PhaseSummary(name, total.runs, total.tokens, total.seconds, _rate(total))
+        for name, total in phase_totals(trace.watched).items()
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,13 +82,17 @@ def phase_steps(process: Process) -> dict[str, PhaseSteps]:
     return {name: steps[name] for name in PHASES if name in steps}
 
 
-def phase_totals(process: Process) -> dict[str, PhaseTotal]:
-    """Adds up the runs of a process by phase; `phase_steps` says what its time is.
+def phase_totals(processes: Sequence[Process]) -> dict[str, PhaseTotal]:
+    """Adds up the runs of processes by phase; `phase_steps` says what the time of each is.
 
     Returns:
         By phase, in the order of PHASES; only those that occurred.
     """
-    return {
-        name: PhaseTotal(len(steps.seconds), int(steps.tokens.sum()), float(steps.seconds.sum()))
-        for name, steps in phase_steps(process).items()
-    }
+    totals: dict[str, PhaseTotal] = {}
+    for process in processes:
+        for name, steps in phase_steps(process).items():
+            total = totals.setdefault(name, PhaseTotal())
+            total.runs += len(steps.seconds)
+            total.tokens += int(steps.tokens.sum())
+            total.seconds += float(steps.seconds.sum())
+    return {name: totals[name] for name in PHASES if name in totals}
