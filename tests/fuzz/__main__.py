@@ -33,8 +33,9 @@ MAX_S, MAX_GROWTH_BYTES = 1.0, 1 << 30
 _ADDRESS_SPACE_BYTES = 8 << 30
 # A new process now and then, so that its memory tells of few traces.
 _TRACES_A_PROCESS = 10_000
-# What native code does is not interrupted; a process that is busy with one trace for so long is ended.
-_HANGS_S = 60.0
+# What native code does is not interrupted; a process that is busy with one trace for so many looks at it is ended.
+_LOOK_S, _MAX_LOOKS = 0.05, 1200
+_PR_SET_PDEATHSIG = 1
 _STEP_NAMES = ("open", *(look.name for look in LOOKS))
 
 
@@ -43,7 +44,6 @@ class Tally(ctypes.Structure):
 
     Attributes:
         number: The trace that is being tried.
-        since_s: Since when, on the monotonic clock.
         read: How many could be read.
         refused: How many were no traces.
         failed: How many failed.
@@ -55,7 +55,7 @@ class Tally(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("number", "read", "refused", "failed", "slowest", "slowest_step")),
-        *(("since_s", ctypes.c_double), ("slowest_s", ctypes.c_double), ("peak_bytes", ctypes.c_int64)),
+        *(("slowest_s", ctypes.c_double), ("peak_bytes", ctypes.c_int64)),
     )
     number: int
     read: int
@@ -63,7 +63,6 @@ class Tally(ctypes.Structure):
     failed: int
     slowest: int
     slowest_step: int
-    since_s: float
     slowest_s: float
     peak_bytes: int
 
@@ -92,7 +91,7 @@ def try_traces(seed: int, numbers: range, tally: Tally, make: Callable[[int, int
         before = signal.signal(signal.SIGPROF, _too_long)
         path = Path(folder) / "hostile.ggmlviz"
         for number in numbers:
-            tally.number, tally.since_s = number, time.monotonic()
+            tally.number = number
             path.write_bytes(make(seed, number))
             try:
                 if _is_read(path, number, tally):
@@ -178,12 +177,13 @@ class _Worker:
     def __init__(self, seed: int, numbers: range) -> None:
         self._seed, self._numbers = seed, numbers
         self.tally: Tally = RawValue(Tally)  # type: ignore[assignment]
-        self.tally.number, self.tally.since_s = numbers.start, time.monotonic()
+        self._seen, self._looks = numbers.start, 0
         self.process = multiprocessing.get_context("fork").Process(target=self._work)
         self.process.start()
 
     def _work(self) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         try_traces(self._seed, self._numbers, self.tally)
 
     def left(self) -> range | None:
@@ -192,7 +192,9 @@ class _Worker:
         What makes a process end before its time is the trace that it was trying.
         """
         if self.process.is_alive():
-            if time.monotonic() - self.tally.since_s < _HANGS_S:
+            self._looks = self._looks + 1 if self._seen == self.tally.number else 0
+            self._seen = self.tally.number
+            if self._looks < _MAX_LOOKS:
                 return None
             self.process.kill()
         self.process.join()
@@ -211,7 +213,7 @@ def _try_all(seed: int, numbers: range, jobs: int) -> Tally:
     while parts or workers:
         while parts and len(workers) < jobs:
             workers.append(_Worker(seed, parts.pop()))
-        time.sleep(0.05)
+        time.sleep(_LOOK_S)
         for worker in list(workers):
             if (left := worker.left()) is None:
                 continue

@@ -357,7 +357,7 @@ def _change_records(rng: random.Random, chunks: list[Chunk]) -> None:
         if rng.random() < 0.2:
             rng.shuffle(records)
         chunks[at] = (b"RECS", process, encode_records(ring, records))
-    except (IndexError, AssertionError):
+    except (IndexError, ValueError, AssertionError):
         _change_bytes(rng, chunks)  # what was changed before is no longer to be decoded
 
 
