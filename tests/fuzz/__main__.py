@@ -83,13 +83,15 @@ class Tally(ctypes.Structure):
         )
 
 
-def try_traces(seed: int, numbers: range, tally: Tally, make: Callable[[int, int], bytes] = hostile_trace) -> None:
-    """Tries some traces, in this process. What fails is printed, with how to try it again."""
+def try_traces(
+    seed: int, numbers: range, tally: Tally, folder: Path, make: Callable[[int, int], bytes] = hostile_trace
+) -> None:
+    """Tries some traces, in this process, written to a folder. What fails is printed, with how to try it again."""
     base_bytes = _memory_bytes()
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("error")
         before = signal.signal(signal.SIGPROF, _too_long)
-        path = Path(folder) / "hostile.ggmlviz"
+        path = folder / f"hostile.{os.getpid()}.ggmlviz"
         for number in numbers:
             tally.number = number
             path.write_bytes(make(seed, number))
@@ -104,6 +106,7 @@ def try_traces(seed: int, numbers: range, tally: Tally, make: Callable[[int, int
                 print(_again(seed, number), file=sys.stderr, flush=True)
                 tally.failed += 1
         signal.signal(signal.SIGPROF, before)
+        path.unlink()
 
 
 def _is_read(path: Path, number: int, tally: Tally) -> bool:
@@ -172,10 +175,11 @@ class _Worker:
     Args:
         seed: Of the traces.
         numbers: Theirs.
+        folder: Where they are written to.
     """
 
-    def __init__(self, seed: int, numbers: range) -> None:
-        self._seed, self._numbers = seed, numbers
+    def __init__(self, seed: int, numbers: range, folder: Path) -> None:
+        self._seed, self._numbers, self._folder = seed, numbers, folder
         self.tally: Tally = RawValue(Tally)  # type: ignore[assignment]
         self._seen, self._looks = numbers.start, 0
         self.process = multiprocessing.get_context("fork").Process(target=self._work)
@@ -184,7 +188,7 @@ class _Worker:
     def _work(self) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        try_traces(self._seed, self._numbers, self.tally)
+        try_traces(self._seed, self._numbers, self.tally, self._folder)
 
     def left(self) -> range | None:
         """The traces that it leaves to another if it has ended; None: it has not.
@@ -205,14 +209,14 @@ class _Worker:
         return range(self.tally.number + 1, self._numbers.stop)
 
 
-def _try_all(seed: int, numbers: range, jobs: int) -> Tally:
+def _try_all(seed: int, numbers: range, jobs: int, folder: Path) -> Tally:
     """Tries traces in some processes at once."""
     parts = [numbers[at : at + _TRACES_A_PROCESS] for at in range(0, len(numbers), _TRACES_A_PROCESS)][::-1]
     whole, began = Tally(), time.monotonic()
     workers: list[_Worker] = []
     while parts or workers:
         while parts and len(workers) < jobs:
-            workers.append(_Worker(seed, parts.pop()))
+            workers.append(_Worker(seed, parts.pop(), folder))
         time.sleep(_LOOK_S)
         for worker in list(workers):
             if (left := worker.left()) is None:
@@ -234,13 +238,15 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--case", type=int, help="only this one; it is kept in hostile.ggmlviz")
     args = parser.parse_args()
-    if args.case is not None:
-        Path("hostile.ggmlviz").write_bytes(hostile_trace(args.seed, args.case))
-        tally = Tally()
-        try_traces(args.seed, range(args.case, args.case + 1), tally)
-        print(tally)
-        return 1 if tally.failed else 0
-    return 1 if _try_all(args.seed, range(args.first, args.first + args.count), args.jobs).failed else 0
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        if args.case is None:
+            tally = _try_all(args.seed, range(args.first, args.first + args.count), args.jobs, Path(folder))
+        else:
+            Path("hostile.ggmlviz").write_bytes(hostile_trace(args.seed, args.case))
+            tally = Tally()
+            try_traces(args.seed, range(args.case, args.case + 1), tally, Path(folder))
+            print(tally)
+    return 1 if tally.failed else 0
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from tests.fuzz.__main__ import Tally, try_traces
@@ -10,18 +11,18 @@ from tests.fuzz.hostile import hostile_trace
 from tests.fuzz.large import LARGE
 
 
-def test_hostile_traces_are_read_or_refused() -> None:
+def test_hostile_traces_are_read_or_refused(tmp_path: Path) -> None:
     tally = Tally()
-    try_traces(2, range(2500), tally)
+    try_traces(2, range(2500), tally, tmp_path)
     assert tally.failed == 0
     assert tally.read > 2000
     assert tally.refused > 40
 
 
 @pytest.mark.parametrize("what", LARGE)
-def test_very_many_of_anything_take_no_longer_than_others(what: str) -> None:
+def test_very_many_of_anything_take_no_longer_than_others(what: str, tmp_path: Path) -> None:
     tally = Tally()
-    try_traces(2, range(1), tally, lambda seed, number: LARGE[what](random.Random(seed), 1000))
+    try_traces(2, range(1), tally, tmp_path, lambda seed, number: LARGE[what](random.Random(seed), 1000))
     assert (tally.read, tally.failed) == (1, 0)
 
 
