@@ -263,6 +263,8 @@ def _change_machine(rng: random.Random, chunks: list[Chunk]) -> None:
     texts = (
         '{"identity":"x","cpu":"c","cpus":2,"peaks":[{"threads":1,"triad_bytes_per_s":1e400}]}',
         '{"identity":1,"cpu":[],"cpus":"2","peaks":{}}',
+        json.dumps({"identity": "x", "cpu": "c", "cpus": 10**4000, "peaks": []}),
+        json.dumps({"identity": "x", "cpu": "c", "cpus": -1, "peaks": [{"threads": 10**400}]}),
         "[" * 5000,
         '{"peaks":[{"threads":1e99,"triad_bytes_per_s":NaN,"read_bytes_per_s":1,"flops_per_s":-1,"int8_ops_per_s":0}]}',
         "\0",

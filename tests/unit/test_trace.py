@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -127,6 +128,15 @@ def test_a_count_that_lies_costs_nothing(tmp_path: Path) -> None:
     trace = open_trace(path)
     assert trace.record_count == 0
     assert trace.integrity.damage == "damaged: a chunk claims more records than it has room for"
+
+
+def test_a_graph_that_claims_more_tensors_than_it_has_room_for_takes_no_memory() -> None:
+    body = tracefile.varint(1) * 3 + tracefile.varint(1 << 20) + bytes(1 << 20)
+    tracemalloc.start()
+    with pytest.raises(MalformedError):
+        graph_decode(body)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 def read_all(path: Path) -> None:
