@@ -143,6 +143,10 @@ TENSOR_ROW_DTYPE = _dtype(
 )
 """`struct gv_tensor_row`: one tensor of a GRAPH definition; `name_offset` counts from the start of the decoded body."""
 
+# A tensor of a GRAPH definition: one byte for each of its name's length, op, type, flags, 4 dimensions, 4 strides, size,
+# count of sources, and view.
+_TENSOR_MIN_BYTES = 15
+
 # More than a process's definitions take, graphs and placements left out.
 _DEFINITIONS_BYTES = 4 << 20
 
@@ -401,8 +405,8 @@ def graph_decode(body: Payload) -> Structured:
     """Decodes the tensors of a GRAPH definition's body into a TENSOR_ROW_DTYPE array [tensors], nodes first."""
     view = _bytes_view(body)
     count = graph_head(view).tensors
-    # A tensor takes many bytes; a hostile count must not make us allocate memory for it.
-    if count > view.size:
+    # A hostile count must not make us allocate memory for it.
+    if count > view.size // _TENSOR_MIN_BYTES:
         raise MalformedError("malformed graph")
     rows = np.zeros(count, TENSOR_ROW_DTYPE)
     n = _checked(_core().gv_graph_decode(view.ctypes.data, view.size, rows.ctypes.data, count), "graph")

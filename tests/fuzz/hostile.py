@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import struct
+import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from tests.fuzz.large import large_trace
 from tests.support import tracefile, version1
 from tests.support.tracefile import Record, Tensor, chunk, encode_graph, encode_records, trace_from_text, varint
 
@@ -74,11 +77,36 @@ def hostile_trace(seed: int, number: int) -> bytes:
     rng = random.Random(f"{seed} {number}")
     if number % 16 == 0:
         return _damaged(rng, _old_file(rng))
+    if number % 400 == 1:
+        return large_trace(rng)
     chunks = list(rng.choice(good_traces()))
     for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
         rng.choice(_MUTATIONS)(rng, chunks)
-    data = tracefile.file_header() + b"".join(chunk(*each) for each in chunks)
+    data = _circular_file(rng, chunks) if rng.random() < 0.05 else _file(chunks)
     return _damaged(rng, data) if rng.random() < 0.15 else data
+
+
+def _file(chunks: list[Chunk]) -> bytes:
+    return tracefile.file_header() + b"".join(chunk(*each) for each in chunks)
+
+
+def _circular_file(rng: random.Random, chunks: list[Chunk]) -> bytes:
+    """The chunks as a file of limited size in which some have been overwritten, and others stand in any order."""
+    parts, records = [], 0
+    for sequence, (kind, process, payload) in enumerate(chunks):
+        prefix = [sequence, records, 1_000_000_000 + 100_000 * sequence]
+        if rng.random() < 0.1:
+            prefix[rng.randrange(3)] = _number(rng)
+        if kind == b"RECS":
+            records += rng.choice((1, 4, _number(rng)))
+            if rng.random() < 0.3:
+                head = struct.pack("<4sII", b"PAD ", 0, len(payload))
+                parts.append(head + struct.pack("<I", zlib.crc32(head)) + payload)
+                continue
+        parts.append(chunk(kind, process, struct.pack("<3Q", *(value % (1 << 64) for value in prefix)) + payload))
+    if rng.random() < 0.5:
+        rng.shuffle(parts)
+    return struct.pack("<8sII", tracefile.MAGIC, 2, 1) + b"".join(part + bytes(-len(part) % 16) for part in parts)
 
 
 def _number(rng: random.Random) -> int:
@@ -235,6 +263,8 @@ def _change_machine(rng: random.Random, chunks: list[Chunk]) -> None:
     texts = (
         '{"identity":"x","cpu":"c","cpus":2,"peaks":[{"threads":1,"triad_bytes_per_s":1e400}]}',
         '{"identity":1,"cpu":[],"cpus":"2","peaks":{}}',
+        json.dumps({"identity": "x", "cpu": "c", "cpus": 10**4000, "peaks": []}),
+        json.dumps({"identity": "x", "cpu": "c", "cpus": -1, "peaks": [{"threads": 10**400}]}),
         "[" * 5000,
         '{"peaks":[{"threads":1e99,"triad_bytes_per_s":NaN,"read_bytes_per_s":1,"flops_per_s":-1,"int8_ops_per_s":0}]}',
         "\0",
@@ -242,7 +272,99 @@ def _change_machine(rng: random.Random, chunks: list[Chunk]) -> None:
     chunks.insert(0, (b"MACH", 0, rng.choice(texts).encode()))
 
 
+def _change_fields(rng: random.Random, chunks: list[Chunk]) -> None:
+    """Puts other numbers into definitions, of which everything else stays as it was."""
+    places = [i for i, (kind, *_) in enumerate(chunks) if kind == b"DEFS"]
+    if not places:
+        return
+    at = rng.choice(places)
+    _, process, payload = chunks[at]
+    entries = _entries(payload)
+    if not entries:
+        return
+    for _ in range(rng.choice((1, 1, 3))):
+        i = rng.randrange(len(entries))
+        kind, body = entries[i]
+        entries[i] = (rng.choice((kind, kind, kind, kind, rng.randrange(12))), _other_number(rng, body))
+    if rng.random() < 0.3:
+        entries.append(entries[0] if rng.random() < 0.5 else rng.choice(entries))
+    if rng.random() < 0.1:
+        rng.shuffle(entries)
+    chunks[at] = (b"DEFS", process, b"".join(tracefile.definition(*entry) for entry in entries))
+
+
+def _entries(payload: bytes) -> list[tuple[int, bytes]]:
+    """Kind and body of each definition; one that is not whole ends them."""
+    entries, at = [], 0
+    while at + 8 <= len(payload):
+        length, kind, padding = struct.unpack_from("<IHH", payload, at)
+        if length < 8 + padding or at + length > len(payload):
+            break
+        entries.append((kind, payload[at + 8 : at + length - padding]))
+        at += length
+    return entries
+
+
+def _other_number(rng: random.Random, body: bytes) -> bytes:
+    """A body in which one byte that may be a whole varint is another one."""
+    small = [i for i, byte in enumerate(body) if byte < 0x80 and (i == 0 or body[i - 1] < 0x80)]
+    if not small:
+        return body
+    at = rng.choice(small[: rng.choice((4, 12, 1000))])
+    value = body[at] + rng.choice((-1, 1)) if rng.random() < 0.3 else _number(rng)
+    return body[:at] + varint(max(value, 0)) + body[at + 1 :]
+
+
+def _change_clocks(rng: random.Random, chunks: list[Chunk]) -> None:
+    """Lets a clock run backwards, stand still or leap, or the counters count anything."""
+    places = [i for i, (kind, *_) in enumerate(chunks) if kind in (b"CLOK", b"STAT", b"DONE")]
+    if not places:
+        return
+    at = rng.choice(places)
+    kind, process, payload = chunks[at]
+    words = [int.from_bytes(payload[i : i + 8], "little") for i in range(0, len(payload), 8)]
+    for i in range(len(words)):
+        if rng.random() < 0.5:
+            words[i] = rng.choice((_number(rng), words[i] + rng.randrange(-(1 << 20), 1 << 20), 0)) % (1 << 64)
+    chunks[at] = (kind, process, struct.pack(f"<{len(words)}Q", *words)[: len(payload)])
+
+
+def _change_records(rng: random.Random, chunks: list[Chunk]) -> None:
+    """Puts other numbers into records, or has some of them more often or in another order."""
+    places = [i for i, (kind, *_) in enumerate(chunks) if kind == b"RECS"]
+    if not places:
+        return
+    at = rng.choice(places)
+    _, process, payload = chunks[at]
+    try:
+        ring, records = tracefile.decode_records(payload)
+        for _ in range(rng.choice((1, 1, 3, 8))):
+            i = rng.randrange(len(records))
+            words = list(records[i].words)
+            words[rng.randrange(4)] = _number(rng) % (1 << 32)
+            change = rng.choice(
+                (
+                    {"words": tuple(words)},
+                    {"words": tuple(words)},
+                    {"start": (records[i].start + rng.choice((-1000, -100_000, 1 << 40, _number(rng)))) % (1 << 64)},
+                    {"run": _number(rng) % (1 << 32)},
+                    {"detail": _number(rng) % (1 << 16)},
+                    {"shift": _number(rng) % 256},
+                    {"kind": rng.randrange(4)},
+                )
+            )
+            records[i] = dataclasses.replace(records[i], **change)
+        if rng.random() < 0.3:
+            records += rng.choices(records, k=rng.choice((1, 10)))
+        if rng.random() < 0.2:
+            rng.shuffle(records)
+        chunks[at] = (b"RECS", process, encode_records(ring, records))
+    except (IndexError, ValueError, AssertionError):
+        _change_bytes(rng, chunks)  # what was changed before is no longer to be decoded
+
+
 _MUTATIONS: tuple[Callable[[random.Random, list[Chunk]], None], ...] = (
-    *(_change_bytes, _change_bytes, _put_number, _put_number, _cut_or_grow, _move, _renumber),
-    *(_add_graph, _add_graph, _add_records, _add_records, _many_names, _change_machine),
+    *(_change_bytes, _change_bytes, _put_number, _cut_or_grow, _move, _renumber, _change_fields, _change_fields),
+    *(_change_clocks, _change_records, _change_records, _add_graph, _add_graph, _add_records, _many_names),
+    _change_machine,
 )

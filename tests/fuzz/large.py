@@ -33,7 +33,7 @@ def large_trace(rng: random.Random, scale: float = 1.0, only: str | None = None)
         only: Name of one of LARGE to make.
     """
     name = only or rng.choice(list(LARGE))
-    return LARGE[name](rng, max(int(scale * rng.choice((200, 1000, 3000))), 1))
+    return LARGE[name](rng, max(int(scale * rng.choice((100, 400, 1500))), 1))
 
 
 def _begun() -> Writer:
@@ -284,7 +284,7 @@ def _version_1(rng: random.Random, count: int) -> bytes:
     return bytes(data)
 
 
-LARGE: dict[str, Callable[[random.Random, int], Body]] = {
+LARGE: dict[str, Callable[[random.Random, int], bytes]] = {
     "processes": _processes,
     "graphs": _graphs,
     "backends": _backends,

@@ -174,4 +174,5 @@ def measure_nodes(process: Process) -> NodeTimes:
         filled += totals_add(spans, run_nodes, totals, keys[filled:], walls[filled:], seen)
         workers_add(records, run_nodes, places.op, workers)
     used = int(np.max(np.flatnonzero(workers["count"].any(axis=0)), initial=-1)) + 1
-    return NodeTimes(process.clock, totals, keys[:filled], walls[:filled], workers[:, :used], seen)
+    # Copied, because a part would keep all of the table.
+    return NodeTimes(process.clock, totals, keys[:filled], walls[:filled], workers[:, :used].copy(), seen)

@@ -26,8 +26,8 @@ PAYLOAD_LIMIT_BYTES = 64 << 20
 OTHER = "other"
 _KINDS = {kind.encode(): kind for kind in ("GRUP", "MACH", "DEFS", "RECS", "CLOK", "STAT", "DONE", "PAD ")}
 
-# Each process costs memory to remember; a file that claims more of them than this is not a trace of a program.
-PROCESS_LIMIT = 65_535
+# Each process costs memory and time to remember; a file that claims more of them than this is not a trace of a program.
+PROCESS_LIMIT = 4_096
 
 
 class Chunk(NamedTuple):
