@@ -143,8 +143,8 @@ TENSOR_ROW_DTYPE = _dtype(
 )
 """`struct gv_tensor_row`: one tensor of a GRAPH definition; `name_offset` counts from the start of the decoded body."""
 
-# A tensor of a GRAPH definition: one byte for each of its name's length, op, type, flags, 4 dimensions, 4 strides,
-# size, count of sources, and view.
+# Of a tensor in a GRAPH definition: a byte each for its name's length, op, type, flags, 4 dimensions, 4 strides, size,
+# count of sources, and view.
 _TENSOR_MIN_BYTES = 15
 
 # More than a process's definitions take, graphs and placements left out.
