@@ -24,7 +24,8 @@ from tests.support import runtimes, shim
 
 from ggml_viz import native
 from ggml_viz.analysis.summary import summarize
-from ggml_viz.model.trace import STATUS_UNFINISHED, Trace
+from ggml_viz.model.records import STATUS_UNFINISHED
+from ggml_viz.model.trace import Trace
 from ggml_viz.trace.chunks import Integrity, walk_chunks
 from ggml_viz.trace.reader import open_trace
 

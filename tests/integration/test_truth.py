@@ -12,7 +12,8 @@ from tests.integration.conftest import Recorded, Sessions
 from tests.support.runtimes import Speed
 
 from ggml_viz.model.phases import PHASES
-from ggml_viz.model.trace import Process, shifted
+from ggml_viz.model.records import shifted
+from ggml_viz.model.trace import Process
 
 SMOLLM2 = ("xllamacpp", "node-llama-cpp", "llama-simple", "llama-simple-blas")
 

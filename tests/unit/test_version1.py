@@ -15,7 +15,8 @@ from ggml_viz.analysis.contents import describe
 from ggml_viz.analysis.summary import Summary, summarize
 from ggml_viz.cli import main
 from ggml_viz.errors import UserError
-from ggml_viz.model.trace import STATUS_UNFINISHED, Process, Trace
+from ggml_viz.model.records import STATUS_UNFINISHED
+from ggml_viz.model.trace import Process, Trace
 
 MS = 1_000_000
 PREFILL = [(29, "matmul_AB", 0x4000), (2, "result", 64)]

@@ -19,7 +19,8 @@ from ggml_viz.analysis.threads import PhaseThreads, Threads
 from ggml_viz.analysis.throughput import phase_totals
 from ggml_viz.model.measured import MeasuredNodes, group_by
 from ggml_viz.model.phases import DECODE, PHASES
-from ggml_viz.model.trace import STATUS_UNFINISHED, Process, Trace, shifted
+from ggml_viz.model.records import STATUS_UNFINISHED, shifted
+from ggml_viz.model.trace import Process, Trace
 
 HIGH, MEDIUM, LOW = SEVERITIES = ("high", "medium", "low")
 

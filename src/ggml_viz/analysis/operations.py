@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from ggml_viz.model.ahead import side_by_side
 from ggml_viz.model.measured import Group, MeasuredNodes, group_by
-from ggml_viz.model.trace import Process, shifted
+from ggml_viz.model.records import shifted
+from ggml_viz.model.trace import Process
 
 # Below, sorting takes less than starting a thread.
 _MANY_SPANS = 100_000

@@ -14,7 +14,8 @@ from ggml_viz.analysis.statistics import median_interval
 from ggml_viz.analysis.throughput import PhaseSteps, phase_steps
 from ggml_viz.model.measured import group_by
 from ggml_viz.model.phases import PHASES
-from ggml_viz.model.trace import Process, Trace, shifted
+from ggml_viz.model.records import shifted
+from ggml_viz.model.trace import Process, Trace
 from ggml_viz.trace.definitions import NOTE_DISTORTING
 
 IN_SPLITS = "in splits, outside nodes"

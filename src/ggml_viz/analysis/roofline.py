@@ -20,7 +20,8 @@ from ggml_viz.model.attribution import module_of
 from ggml_viz.model.cost import kv_bytes
 from ggml_viz.model.measured import MeasuredNodes, group_by
 from ggml_viz.model.phases import DECODE, PHASES
-from ggml_viz.model.trace import STATUS_UNFINISHED, Process, Trace
+from ggml_viz.model.records import STATUS_UNFINISHED
+from ggml_viz.model.trace import Process, Trace
 
 # What is beyond comes from a damaged trace.
 _LEAST, _MOST = 1e-9, 1e24

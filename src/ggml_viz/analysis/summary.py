@@ -17,7 +17,8 @@ from ggml_viz.analysis.roofline import GroupRow, Limits, Roofline
 from ggml_viz.analysis.threads import Threads, threads_of
 from ggml_viz.analysis.throughput import PhaseTotal, phase_totals
 from ggml_viz.model.nodes import UNKNOWN_OP
-from ggml_viz.model.trace import STATUS_UNFINISHED, Process, Trace, shifted
+from ggml_viz.model.records import STATUS_UNFINISHED, shifted
+from ggml_viz.model.trace import Process, Trace
 from ggml_viz.trace.definitions import DETAIL_NAMES, NOTE_DISTORTING, NOTE_FILTER, NOTE_INFORMATION, NOTE_NOT_SEEN
 
 SCHEMA = 1

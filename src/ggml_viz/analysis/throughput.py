@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ggml_viz.model.phases import OTHER, PHASES
-from ggml_viz.model.trace import STATUS_UNFINISHED, Process
+from ggml_viz.model.records import STATUS_UNFINISHED
+from ggml_viz.model.trace import Process
 
 # Between two runs, a pause longer than this and than the run before it is idleness, not work of the program.
 IDLE_S = 0.1

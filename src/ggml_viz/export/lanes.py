@@ -17,8 +17,8 @@ from ggml_viz.errors import UserError
 from ggml_viz.export.timeline import worker_count
 from ggml_viz.model.kinds import KINDS, kind_of
 from ggml_viz.model.phases import PHASES
+from ggml_viz.model.records import shifted
 from ggml_viz.model.table import Text
-from ggml_viz.model.trace import shifted
 from ggml_viz.native import KIND_NODE
 from ggml_viz.numbers import duration
 

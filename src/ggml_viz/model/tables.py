@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ggml_viz.model.ahead import one_ahead
 from ggml_viz.model.arena import arenas
 from ggml_viz.model.phases import PHASES
+from ggml_viz.model.records import shifted
 from ggml_viz.model.table import Column, Field, Table, Text
 from ggml_viz.native import KIND_NODE, SPAN_COLUMNS, MalformedError, placement_decode, spans_columns
 from ggml_viz.trace.definitions import CLOCK_NAMES, DETAIL_NAMES, NOTE_DISTORTING
@@ -506,8 +507,6 @@ def _worker_spans(trace: Trace, names: Sequence[str]) -> dict[str, Column]:
 
 
 def _worker_column(trace: Trace, process: Process, records: Any, name: str) -> npt.NDArray[Any]:
-    from ggml_viz.model.trace import shifted
-
     column: npt.NDArray[Any]
     if name == "begin_ns":
         return _since(trace, process, records["start"])
@@ -521,8 +520,6 @@ def _worker_column(trace: Trace, process: Process, records: Any, name: str) -> n
 
 
 def _splits(trace: Trace) -> dict[str, Column]:
-    from ggml_viz.model.trace import shifted
-
     splits = [process.splits for process in trace.watched]
 
     def joined(field: str, dtype: Any) -> npt.NDArray[Any]:
@@ -545,8 +542,6 @@ def _splits(trace: Trace) -> dict[str, Column]:
 
 
 def _copies(trace: Trace) -> dict[str, Column]:
-    from ggml_viz.model.trace import shifted
-
     copies = [process.copies for process in trace.watched]
     places = [{**process.file.definitions.places, 0: APPLICATION} for process in trace.watched]
     kind = _joined([copy["detail"] for copy in copies], np.uint16)

@@ -22,6 +22,7 @@ from ggml_viz.model.measured import MeasuredNodes
 from ggml_viz.model.memory import BufferLife, buffer_lives
 from ggml_viz.model.nodes import NodeTimes, Places, measure_nodes
 from ggml_viz.model.phases import OTHER, PHASES, Workload, workload
+from ggml_viz.model.records import shifted
 from ggml_viz.model.table import Table
 from ggml_viz.model.tables import FIELDS, make_table
 from ggml_viz.native import (
@@ -41,22 +42,10 @@ from ggml_viz.trace.reader import Calibration, ProcessTrace, RecordChunk, TraceF
 if TYPE_CHECKING:
     from ggml_viz.native import Structured
 
-STATUS_UNFINISHED = 65_535
-
-_SHIFT_MASK = 0x0F
 _NO_RUN = 1 << 32
 
 # Records are decoded a window at a time, and never kept: touching new memory costs more than decoding anew.
 _WINDOW_RECORDS = 1 << 18
-
-
-def shifted(records: Structured, field: str) -> npt.NDArray[np.uint64]:
-    """A duration field of records [n], in ticks."""
-    ticks: npt.NDArray[np.uint64] = records[field].astype(np.uint64)
-    shift = records["shift"] & np.uint8(_SHIFT_MASK)
-    if shift.any():
-        ticks <<= shift
-    return ticks
 
 
 @dataclass(frozen=True, slots=True)
