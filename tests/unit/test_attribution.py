@@ -312,6 +312,8 @@ def test_a_users_file_is_given_by_flag(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_graphs_that_bring_ever_new_layers_are_told_as_well_as_the_first() -> None:
     rules = load_rules()
-    layers = [attribute(leaves(f"blk.{2 * i}.attn_q.weight", f"blk.{2 * i + 1}.attn_k.weight"), rules) for i in range(50)]
+    layers = [
+        attribute(leaves(f"blk.{2 * i}.attn_q.weight", f"blk.{2 * i + 1}.attn_k.weight"), rules) for i in range(50)
+    ]
     assert [found.layer.tolist() for found in layers] == [[2 * i, 2 * i + 1] for i in range(50)]
     assert {tuple(found.roles[role] for role in found.role) for found in layers} == {("attn_q", "attn_k")}
