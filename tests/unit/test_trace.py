@@ -248,6 +248,13 @@ def test_processes_have_any_numbers(tmp_path: Path) -> None:
     assert [process.definitions.info.pid for process in open_trace(path).processes] == [12, 13]
 
 
+@pytest.mark.parametrize(("kind", "room"), [(b"CLOK", 24), (b"STAT", 48), (b"DONE", 4)])
+def test_a_chunk_that_is_too_short_is_damage(kind: bytes, room: int, tmp_path: Path) -> None:
+    path = tmp_path / "short.ggmlviz"
+    path.write_bytes(tracefile.file_header() + tracefile.chunk(kind, 1, bytes(room - 1)))
+    assert open_trace(path).integrity.damage == f"damaged: a {kind.decode()} chunk is too short"
+
+
 def test_too_many_processes_are_damage(tmp_path: Path) -> None:
     path = tmp_path / "processes.ggmlviz"
     path.write_bytes(tracefile.file_header() + b"".join(tracefile.chunk(b"NEWS", i, b"") for i in range(5_000)))

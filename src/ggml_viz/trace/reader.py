@@ -243,8 +243,10 @@ def _take_in(process: ProcessTrace, chunk: Chunk) -> str | None:
             process.counters = Counters._make(_COUNTERS.unpack_from(payload))
         elif chunk.kind == b"DONE":
             process.done = _REASON.unpack_from(payload)[0]
-    except (MalformedDefinitionError, struct.error) as error:
+    except MalformedDefinitionError as error:
         return f"damaged: {error}"
+    except struct.error:
+        return f"damaged: a {chunk.kind.decode()} chunk is too short"
     return None
 
 
