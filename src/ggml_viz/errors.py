@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from types import ModuleType
 
 
 class UserError(Exception):
@@ -19,6 +21,22 @@ class UserError(Exception):
         self.message = message
         self.hint = hint
         self.exit_status = exit_status
+
+
+def need_extra(module: str, extra: str) -> ModuleType:
+    """A library that not every installation has.
+
+    Args:
+        module: Its name.
+        extra: The extra of ggml-viz that brings it along.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise UserError(f"{module} is not installed", f"Install it with: pip install 'ggml-viz[{extra}]'") from None
 
 
 def printable(text: str) -> str:

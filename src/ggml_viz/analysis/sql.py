@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ggml_viz.errors import UserError
+from ggml_viz.errors import UserError, need_extra
 from ggml_viz.model.table import Text
 from ggml_viz.model.tables import FIELDS
 
@@ -59,11 +59,7 @@ class Database:
     """
 
     def __init__(self, trace: Trace) -> None:
-        try:
-            import duckdb
-        except ImportError:
-            raise UserError("duckdb is not installed", "Install it with: pip install 'ggml-viz[sql]'") from None
-        self._duckdb = duckdb
+        duckdb = self._duckdb = need_extra("duckdb", "sql")
         self._trace = trace
         self._connection = duckdb.connect(config={"python_enable_replacements": False})
         self._connection.execute("SET enable_external_access = false")

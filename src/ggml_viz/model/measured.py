@@ -109,12 +109,6 @@ class MeasuredNodes:
         return Text(codes, next(tables, [""]))
 
     @cached_property
-    def placed(self) -> npt.NDArray[np.bool_]:
-        """Whether it belongs to a layer, to the embedding or to the output: bool array [rows]."""
-        placed: npt.NDArray[np.bool_] = self._attributed(lambda attribution: attribution.placed, 0, np.bool_)
-        return placed
-
-    @cached_property
     def flops(self) -> npt.NDArray[np.float64]:
         """Operations of one execution, of a fused group all together; NaN: not modelled."""
         flops: npt.NDArray[np.float64] = self._added_up(lambda cost: cost.flops)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import html
-import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from ggml_viz.errors import UserError, printable
+from ggml_viz.errors import need_extra, printable
 
 _SHOWN_ROWS = 10
 _SHOWN_WIDTH = 28
@@ -138,7 +136,7 @@ class Table(Mapping[str, "Column"]):
         Raises:
             UserError: pyarrow is not installed.
         """
-        arrow = _need("pyarrow", "arrow")
+        arrow = need_extra("pyarrow", "arrow")
         arrays = {}
         for name, column in self.load(names).items():
             if isinstance(column, Text):
@@ -156,7 +154,7 @@ class Table(Mapping[str, "Column"]):
         Raises:
             UserError: polars is not installed.
         """
-        polars = _need("polars", "polars")
+        polars = need_extra("polars", "polars")
         series = []
         for name, column in self.load(names).items():
             if isinstance(column, Text):
@@ -179,7 +177,7 @@ class Table(Mapping[str, "Column"]):
         Raises:
             UserError: pandas is not installed.
         """
-        pandas = _need("pandas", "pandas")
+        pandas = need_extra("pandas", "pandas")
         series: dict[str, Any] = {}
         for name, column in self.load(names).items():
             if isinstance(column, Text):
@@ -221,10 +219,3 @@ def _shown(value: Any) -> str:
         return f"{value:.6g}"
     text = printable(str(value))
     return text if len(text) <= _SHOWN_WIDTH else text[: _SHOWN_WIDTH - 1] + "…"
-
-
-def _need(module: str, extra: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise UserError(f"{module} is not installed", f"Install it with: pip install 'ggml-viz[{extra}]'") from None
