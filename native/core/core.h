@@ -153,6 +153,41 @@ GV_EXPORT int64_t gv_events_write(const struct gv_record *records, size_t count,
                                   size_t run_count, const struct gv_events *style, uint8_t *out, size_t capacity,
                                   size_t *next);
 
+/* --- what a timeline shows of a worker's lane (lanes.c) --- */
+
+struct gv_pyramid;
+
+/* How much of each bucket of time each of `kinds` kinds of work took, at several widths: 2^shift ticks, four times
+ * that, and so on, of each width the newest `buckets` (a power of two). NULL: memory is short, or the numbers make no
+ * sense. */
+GV_EXPORT struct gv_pyramid *gv_pyramid_open(uint64_t origin, uint32_t shift, uint64_t buckets, uint32_t levels,
+                                             uint32_t kinds);
+GV_EXPORT void gv_pyramid_close(struct gv_pyramid *pyramid);
+
+/* Adds the NODEs among records to the pyramids of their workers. kinds[2 * place + fused] is the kind of each node's
+ * work. Returns how many found no pyramid or no kind. */
+GV_EXPORT int64_t gv_pyramids_add(struct gv_pyramid *const *pyramids, size_t workers, const struct gv_record *records,
+                                  size_t count, const struct gv_run_nodes *runs, size_t run_count, const uint8_t *kinds,
+                                  size_t key_count);
+
+/* The share of each column of a range (in ticks since the origin) that each kind's work and waiting took, 255 for all
+ * of it: out[columns][kinds][2]. Returns the shift of the buckets that it was read from. */
+GV_EXPORT int64_t gv_pyramid_read(const struct gv_pyramid *pyramid, double from, double until, size_t columns,
+                                  uint8_t *out);
+
+/* Spans of a lane, as shares of the window's width: [count] each. `wait` is the last part of `duration`. */
+struct gv_lane_columns {
+    float *begin, *duration, *wait;
+    uint32_t *run, *node, *label;
+};
+
+/* The NODEs among records that a worker was at between `from` and `until`, in ticks. labels[2 * place + fused] is what
+ * to call each. Returns how many, or GV_E_SPACE. */
+GV_EXPORT int64_t gv_lane_spans(const struct gv_record *records, size_t count, uint32_t worker,
+                                const struct gv_run_nodes *runs, size_t run_count, const uint32_t *labels,
+                                size_t key_count, double from, double until, const struct gv_lane_columns *out,
+                                size_t capacity);
+
 /* The run of a number, NULL if it is not listed. Not exported. */
 const struct gv_run_nodes *gv_find_run(const struct gv_run_nodes *runs, size_t count, uint32_t number);
 
@@ -174,7 +209,9 @@ struct gv_recorder_status {
 /* How a recorder is to work. */
 struct gv_recorder_options {
     uint64_t max_bytes; /* of the file, which then keeps the newest records (trace/circular.c); 0: no limit */
-    uint32_t late;      /* what is found has been there for a while: record from now on (trace/drain.h) */
+    /* enum gv_since: GV_SINCE_NOW for what has been there for a while, to record it from now on. A viewer, which only
+     * looks beside whoever records, says GV_SINCE_OLDEST: it claims no segment, wakes no agent and stops none. */
+    uint32_t since;
     uint32_t reserved;
     const char *machine; /* for the MACH chunk; NULL: there is none */
 };
@@ -194,9 +231,47 @@ GV_EXPORT void gv_recorder_drain(struct gv_recorder *recorder, int pidfd, int ti
  * nobody takes are dropped when there are many. */
 GV_EXPORT int64_t gv_recorder_message(struct gv_recorder *recorder, uint32_t who[2], char *out, size_t capacity);
 
+/* A run in progress. */
+struct gv_now_run {
+    uint32_t run, graph, placement;
+    uint32_t phase; /* enum gv_phase; GV_PHASE_COUNT: its graph is not known yet */
+    uint64_t start; /* ticks */
+};
+
+/* What a worker does in a run in progress. */
+struct gv_now_worker {
+    uint32_t run, node, worker;
+    uint32_t waiting; /* 1: at a barrier */
+    uint64_t since;   /* ticks: when it began the node, or came to the barrier */
+};
+
+#define GV_NOW_WORKERS 128
+
+/* This instant, as far as several threads have one. */
+struct gv_now {
+    uint64_t ticks;
+    uint32_t control;
+    uint32_t recorder; /* living process that records it; 0: none does */
+    uint32_t run_count, worker_count;
+    struct gv_now_run runs[GV_ACTIVE_RUNS];
+    struct gv_now_worker workers[GV_NOW_WORKERS];
+};
+
+/* What the first process of a recorder that still lives does this instant. Returns 0, or -ESRCH: there is none. */
+GV_EXPORT int gv_recorder_now(const struct gv_recorder *recorder, struct gv_now *now);
+
+struct gv_view;
+
+/* The same, of a segment. Not exported. */
+void gv_view_now(const struct gv_view *view, struct gv_now *now);
+
 /* Drains what is left, ends every process, closes the trace and frees the recorder. The segments of processes that
  * are gone are removed; those alive are told to stop recording and keep theirs for a later recording. */
 GV_EXPORT void gv_recorder_close(struct gv_recorder *recorder, struct gv_recorder_status *status);
+
+/* Gives back the room of `count` parts of a trace that is still being written: offset and length of each. Returns 0 or a
+ * negative errno. */
+GV_EXPORT int gv_file_let_go(int fd, const uint64_t (*parts)[2], size_t count);
 
 /* --- looking at segments, and steering agents --- */
 

@@ -38,7 +38,8 @@ struct gv_recorder {
     struct watched *watched;
     char folder[4096];
     char token[NAME_LENGTH];
-    bool late;
+    enum gv_since since;
+    bool looking; /* it is a viewer, and leaves segments as they are */
     uint32_t processes;
     uint32_t refused; /* at the last scan */
     uint64_t next_scan_ns;
@@ -124,7 +125,7 @@ static void found(const char *name, void *context) {
     if (gv_view_open(&view, path) != 0) {
         return; /* not ready yet: the next scan finds it */
     }
-    uint32_t holder = claim(view.segment);
+    uint32_t holder = recorder->looking ? 0 : claim(view.segment);
     if (holder) {
         recorder->refused = holder;
         gv_view_close(&view);
@@ -132,14 +133,16 @@ static void found(const char *name, void *context) {
     }
     struct watched *watched = calloc(1, sizeof *watched);
     struct gv_drain *drain =
-        watched ? gv_drain_open(&view, &recorder->writer, recorder->processes + 1, recorder->late) : NULL;
+        watched ? gv_drain_open(&view, &recorder->writer, recorder->processes + 1, recorder->since) : NULL;
     if (!drain) {
         free(watched);
-        release(view.segment);
+        if (!recorder->looking) {
+            release(view.segment);
+        }
         gv_view_close(&view);
         return;
     }
-    if (recorder->late) {
+    if (recorder->since == GV_SINCE_NOW) {
         wake(view.segment);
     }
     gv_drain_on_note(drain, keep_message, recorder);
@@ -154,7 +157,9 @@ static void end(struct gv_recorder *recorder, struct watched *watched, enum gv_d
     struct gv_stat stat;
     recorder->ended_records += gv_drain_finish(watched->drain, reason, &stat);
     recorder->ended_lost += stat.lost;
-    if (reason == GV_DONE_DETACHED) {
+    if (recorder->looking) {
+        /* The segment is its recorder's. */
+    } else if (reason == GV_DONE_DETACHED) {
         release(gv_drain_view(watched->drain)->segment);
     } else {
         char path[8192];
@@ -209,6 +214,16 @@ static void report(const struct gv_recorder *recorder, struct gv_recorder_status
     }
 }
 
+int gv_recorder_now(const struct gv_recorder *recorder, struct gv_now *now) {
+    for (const struct watched *w = recorder->watched; w; w = w->next) {
+        if (w->drain) {
+            gv_view_now(gv_drain_view(w->drain), now);
+            return 0;
+        }
+    }
+    return -ESRCH;
+}
+
 struct gv_recorder *gv_recorder_open(const char *folder, const char *token, const char *path,
                                      const struct gv_recorder_options *options, int *error) {
     struct gv_recorder *recorder = calloc(1, sizeof *recorder);
@@ -231,7 +246,8 @@ struct gv_recorder *gv_recorder_open(const char *folder, const char *token, cons
     if (options->machine) {
         gv_writer_chunk(&recorder->writer, GV_CHUNK_MACH, 0, options->machine, strlen(options->machine));
     }
-    recorder->late = options->late;
+    recorder->since = options->since;
+    recorder->looking = options->since == GV_SINCE_OLDEST;
     recorder->pace_ns = PACE_MIN_NS;
     return recorder;
 }
@@ -265,8 +281,10 @@ void gv_recorder_close(struct gv_recorder *recorder, struct gv_recorder_status *
     scan(recorder);
     for (struct watched *w = recorder->watched; w; w = w->next) {
         if (w->drain) {
-            struct gv_segment *segment = gv_drain_view(w->drain)->segment;
-            atomic_fetch_or_explicit(&segment->control, GV_CONTROL_STOPPED, memory_order_relaxed);
+            if (!recorder->looking) {
+                struct gv_segment *segment = gv_drain_view(w->drain)->segment;
+                atomic_fetch_or_explicit(&segment->control, GV_CONTROL_STOPPED, memory_order_relaxed);
+            }
             end(recorder, w, GV_DONE_DETACHED);
         }
     }
@@ -278,6 +296,16 @@ void gv_recorder_close(struct gv_recorder *recorder, struct gv_recorder_status *
         recorder->watched = next;
     }
     free(recorder);
+}
+
+int gv_file_let_go(int fd, const uint64_t (*parts)[2], size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        int error = gv_give_back(fd, parts[i][0], parts[i][1]);
+        if (error) {
+            return error;
+        }
+    }
+    return 0;
 }
 
 struct sweep {

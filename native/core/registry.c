@@ -39,6 +39,60 @@ static uint32_t active_phase(const struct gv_segment *segment) {
     return phase;
 }
 
+static void take_runs(const struct gv_segment *segment, struct gv_now *now) {
+    for (uint32_t i = 0; i < GV_ACTIVE_RUNS; i++) {
+        const struct gv_active_run *active = &segment->active[i];
+        uint32_t run = atomic_load_explicit(&active->run, memory_order_acquire);
+        if (run) {
+            now->runs[now->run_count++] = (struct gv_now_run){
+                .run = run,
+                .graph = atomic_load_explicit(&active->graph, memory_order_relaxed),
+                .placement = atomic_load_explicit(&active->placement, memory_order_relaxed),
+                .phase = atomic_load_explicit(&active->phase, memory_order_relaxed),
+                .start = atomic_load_explicit(&active->start, memory_order_relaxed),
+            };
+        }
+    }
+}
+
+/* A worker's last node stays in its ring until it begins another: it counts while its run lasts. */
+static bool is_active(const struct gv_now *now, uint32_t run) {
+    for (uint32_t i = 0; i < now->run_count; i++) {
+        if (now->runs[i].run == run) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void gv_view_now(const struct gv_view *view, struct gv_now *now) {
+    const struct gv_segment *s = view->segment;
+    uint32_t recorder = atomic_load(&s->recorder);
+    *now = (struct gv_now){
+        .ticks = gv_ticks(),
+        .control = atomic_load(&s->control),
+        .recorder = recorder && !gv_process_gone(recorder) ? recorder : 0,
+    };
+    take_runs(s, now);
+    for (uint32_t i = 0; i < view->ring_count && now->worker_count < GV_NOW_WORKERS; i++) {
+        const struct gv_ring *ring = &view->rings[i];
+        uint32_t node = atomic_load_explicit(&ring->current.node, memory_order_acquire);
+        uint32_t run = atomic_load_explicit(&ring->current.run, memory_order_relaxed);
+        if (node == GV_NO_NODE || !is_active(now, run)) {
+            continue;
+        }
+        uint64_t in = atomic_load_explicit(&ring->current.barrier_in, memory_order_relaxed);
+        bool waiting = atomic_load_explicit(&ring->current.barrier_out, memory_order_relaxed) < in;
+        now->workers[now->worker_count++] = (struct gv_now_worker){
+            .run = run,
+            .node = node,
+            .worker = atomic_load_explicit(&ring->current.worker_fused, memory_order_relaxed) & 0xffff,
+            .waiting = waiting,
+            .since = waiting ? in : atomic_load_explicit(&ring->current.start, memory_order_relaxed),
+        };
+    }
+}
+
 int gv_segment_describe(const char *path, struct gv_segment_state *out) {
     struct gv_view view;
     int error = gv_view_open(&view, path);

@@ -183,6 +183,11 @@ int gv_commit(int fd, uint64_t offset, uint64_t length) {
     return -error;
 }
 
+int gv_give_back(int fd, uint64_t offset, uint64_t length) {
+    int flags = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    return fallocate(fd, flags, (off_t)offset, (off_t)length) == 0 ? 0 : -errno;
+}
+
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* since Linux 5.14 */
 #endif

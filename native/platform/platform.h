@@ -34,6 +34,9 @@ void gv_close(int fd);
  * Returns 0 or a negative errno. */
 int gv_commit(int fd, uint64_t offset, uint64_t length);
 
+/* Gives back the room of a part of a file, which reads as zeros from then on. Returns 0 or a negative errno. */
+int gv_give_back(int fd, uint64_t offset, uint64_t length);
+
 /* Makes mapped memory ready to be written without a page fault, where the system can. */
 void gv_populate(void *address, uint64_t length);
 

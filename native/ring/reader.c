@@ -103,6 +103,12 @@ size_t gv_view_copy(const struct gv_view *view, uint32_t index, uint64_t *positi
     return count - overtaken;
 }
 
+uint64_t gv_view_oldest(const struct gv_view *view, uint32_t index) {
+    uint64_t head = atomic_load_explicit(&view->rings[index].head, memory_order_acquire);
+    uint64_t size = view->ring_records, room = size / 16;
+    return head > size - room ? head - (size - room) : 0;
+}
+
 struct gv_record gv_node_record(uint32_t run, uint32_t node, uint32_t worker_fused, uint64_t start, uint64_t inner,
                                 uint64_t barrier_in, uint64_t barrier_out, uint64_t end) {
     if (!barrier_in) {

@@ -29,6 +29,9 @@ void gv_view_close(struct gv_view *view);
 size_t gv_view_copy(const struct gv_view *view, uint32_t index, uint64_t *position, uint64_t head,
                     struct gv_record *out, size_t capacity, uint64_t *lost);
 
+/* Where the oldest record of ring `index` lies that will not be overtaken at once. */
+uint64_t gv_view_oldest(const struct gv_view *view, uint32_t index);
+
 /* Takes the node that the owner of ring `index` has finished last but not yet published, provided that it
  * belongs to `run`, which ended at `end` ticks, and that it would become record number `position`. */
 bool gv_view_take_last(const struct gv_view *view, uint32_t index, uint64_t position, uint32_t run, uint64_t end,

@@ -37,9 +37,9 @@ struct gv_drain {
     uint64_t added;   /* of these, not by the process itself */
     bool run_ended;   /* a run has ended since the last nodes were looked for */
     bool late;
-    uint32_t last_old_run; /* late: runs up to this one began before */
-    uint64_t left_out;     /* late: records of those runs */
-    struct gv_stat before; /* late: what had been counted before */
+    uint32_t last_old_run; /* runs up to this one began before what is wanted */
+    uint64_t left_out;     /* records of those runs */
+    struct gv_stat before; /* what had been counted before */
     uint64_t news;         /* where in the log the notes begin that nobody was told of */
     gv_drain_note note;
     void *note_context;
@@ -85,14 +85,31 @@ static void begin_late(struct gv_drain *drain) {
     drain->late = true;
 }
 
-struct gv_drain *gv_drain_open(const struct gv_view *view, struct gv_writer *writer, uint32_t process, bool late) {
+/* Runs that began before the first record that a ring still has may have had others there. */
+static void begin_oldest(struct gv_drain *drain) {
+    const struct gv_view *view = &drain->view;
+    for (uint32_t i = 0; i < view->ring_count; i++) {
+        uint64_t oldest = gv_view_oldest(view, i), position = oldest, lost = 0;
+        drain->rings[i].position = drain->rings[i].begin = oldest;
+        struct gv_record first;
+        if (oldest && gv_view_copy(view, i, &position, oldest + 1, &first, 1, &lost)) {
+            note_old_run(drain, first.run);
+        }
+    }
+    drain->before = gv_drain_stat(drain);
+}
+
+struct gv_drain *gv_drain_open(const struct gv_view *view, struct gv_writer *writer, uint32_t process,
+                               enum gv_since since) {
     struct gv_drain *drain = calloc(1, sizeof *drain + view->ring_count * sizeof(struct ring_state));
     if (drain) {
         drain->view = *view;
         drain->writer = writer;
         drain->process = process;
-        if (late) {
+        if (since == GV_SINCE_NOW) {
             begin_late(drain);
+        } else if (since == GV_SINCE_OLDEST) {
+            begin_oldest(drain);
         }
     }
     return drain;
@@ -157,7 +174,7 @@ static void note_run(struct gv_drain *drain, const struct gv_record *record) {
     }
 }
 
-/* Whether a record belongs to a run that began before a late recording. */
+/* Whether a record belongs to a run that began before what is wanted. */
 static bool is_old(const struct gv_drain *drain, const struct gv_record *record) {
     return drain->last_old_run && record->run && (int32_t)(record->run - drain->last_old_run) <= 0;
 }

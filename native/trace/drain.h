@@ -12,12 +12,19 @@
 
 struct gv_drain;
 
-/* Starts draining `view` (which it takes over) as `process` of the file. NULL if memory is short.
- *
- * `late`: the recording begins now. Definitions are read from the start of the log; records, and what is counted, from
- * this moment on. A run that is in progress, and the last nodes of one that has just ended, belong to the time before
- * and are left out whole. */
-struct gv_drain *gv_drain_open(const struct gv_view *view, struct gv_writer *writer, uint32_t process, bool late);
+/* Since when records are wanted. Definitions are always read from the start of the log. */
+enum gv_since {
+    GV_SINCE_START = 0, /* the process's start: what is no longer there is lost */
+    /* Now. Counts begin at 0; a run that is in progress, and the last nodes of one that has just ended, belong to the
+     * time before and are left out whole. */
+    GV_SINCE_NOW = 1,
+    /* The oldest record that the rings still hold. Counts begin at 0; runs of which something is gone are left out. */
+    GV_SINCE_OLDEST = 2,
+};
+
+/* Starts draining `view` (which it takes over) as `process` of the file. NULL if memory is short. */
+struct gv_drain *gv_drain_open(const struct gv_view *view, struct gv_writer *writer, uint32_t process,
+                               enum gv_since since);
 
 /* Has `note` called for each NOTE of the agent's that is drained from now on (but not for those of before a late
  * beginning). The text is not terminated. */

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,6 +26,8 @@ _FOLDER = Path(__file__).parent / "_native"
 KIND_NODE, KIND_RUN, KIND_SPLIT, KIND_COPY = range(4)
 # enum gv_phase
 PHASE_COUNT = 4
+# enum gv_since
+SINCE_START, SINCE_NOW, SINCE_OLDEST = range(3)
 # What the control word of a segment holds.
 CONTROL_DETAIL_MASK, CONTROL_PAUSED, CONTROL_STOPPED = 0x3, 0x4, 0x8
 # enum gv_clock_kind
@@ -110,6 +113,14 @@ NODE_TOTAL_DTYPE = _dtype(
 WORKER_TOTAL_DTYPE = _dtype(32, count=("<u8", 0), work=("<u8", 8), inner=("<u8", 16), wait=("<u8", 24))
 """`struct gv_worker_total`: what one worker did, in ticks."""
 
+NOW_RUN_DTYPE = _dtype(24, run=("<u4", 0), graph=("<u4", 4), placement=("<u4", 8), phase=("<u4", 12), start=("<u8", 16))
+"""`struct gv_now_run`: a run in progress."""
+
+NOW_WORKER_DTYPE = _dtype(
+    24, run=("<u4", 0), node=("<u4", 4), worker=("<u4", 8), waiting=("<u4", 12), since=("<u8", 16)
+)
+"""`struct gv_now_worker`: what a worker does in a run in progress."""
+
 SPAN_COLUMNS: dict[str, type[np.generic]] = {
     "run": np.uint32,
     "graph": np.uint32,
@@ -125,6 +136,16 @@ SPAN_COLUMNS: dict[str, type[np.generic]] = {
     "wait_ns": np.int64,
 }
 """The fields of `struct gv_span_columns`, in its order."""
+
+LANE_COLUMNS: dict[str, type[np.generic]] = {
+    "begin": np.float32,
+    "duration": np.float32,
+    "wait": np.float32,
+    "run": np.uint32,
+    "node": np.uint32,
+    "label": np.uint32,
+}
+"""The fields of `struct gv_lane_columns`, in its order: times as shares of a window's width."""
 
 TENSOR_ROW_DTYPE = _dtype(
     240,
@@ -202,9 +223,26 @@ class _SpanColumns(ctypes.Structure):
     _fields_ = [(name, ctypes.c_void_p) for name in SPAN_COLUMNS]
 
 
+# Room for as many as `struct gv_now` has.
+_NOW_RUNS, _NOW_WORKERS = 16, 128
+
+
+class _Now(ctypes.Structure):
+    _fields_ = [
+        ("ticks", ctypes.c_uint64),
+        *((name, ctypes.c_uint32) for name in ("control", "recorder", "run_count", "worker_count")),
+        ("runs", ctypes.c_uint8 * (_NOW_RUNS * NOW_RUN_DTYPE.itemsize)),
+        ("workers", ctypes.c_uint8 * (_NOW_WORKERS * NOW_WORKER_DTYPE.itemsize)),
+    ]
+
+
+class _LaneColumns(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_void_p) for name in LANE_COLUMNS]
+
+
 class _RecorderOptions(ctypes.Structure):
     _fields_ = [
-        *(("max_bytes", ctypes.c_uint64), ("late", ctypes.c_uint32), ("reserved", ctypes.c_uint32)),
+        *(("max_bytes", ctypes.c_uint64), ("since", ctypes.c_uint32), ("reserved", ctypes.c_uint32)),
         ("machine", ctypes.c_char_p),
     ]
 
@@ -240,6 +278,25 @@ class RecorderStatus:
     bytes: int
     error: int
     refused: int = 0
+
+
+@dataclass(frozen=True)
+class Now:
+    """What a process does this instant.
+
+    Attributes:
+        ticks: The instant.
+        control: The detail, and CONTROL_… bits.
+        recorder: The living process that records it; 0: none does.
+        runs: In progress: NOW_RUN_DTYPE array [n].
+        workers: At work in them: NOW_WORKER_DTYPE array [n].
+    """
+
+    ticks: int
+    control: int
+    recorder: int
+    runs: Structured
+    workers: Structured
 
 
 @dataclass(frozen=True)
@@ -327,6 +384,18 @@ def _core() -> ctypes.CDLL:
             i64,
             [pointer, size, pointer, size, ctypes.POINTER(_Events), pointer, size, ctypes.POINTER(size)],
         ),
+        "gv_pyramid_open": (pointer, [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint64, *[ctypes.c_uint32] * 2]),
+        "gv_pyramid_close": (None, [pointer]),
+        "gv_pyramids_add": (i64, [pointer, size] * 4),
+        "gv_pyramid_read": (i64, [pointer, ctypes.c_double, ctypes.c_double, size, pointer]),
+        "gv_lane_spans": (
+            i64,
+            [
+                *(pointer, size, ctypes.c_uint32, pointer, size, pointer, size),
+                *(ctypes.c_double, ctypes.c_double, ctypes.POINTER(_LaneColumns), size),
+            ],
+        ),
+        "gv_recorder_now": (i32, [pointer, ctypes.POINTER(_Now)]),
         "gv_recorder_open": (
             pointer,
             [*[ctypes.c_char_p] * 3, ctypes.POINTER(_RecorderOptions), ctypes.POINTER(i32)],
@@ -334,6 +403,7 @@ def _core() -> ctypes.CDLL:
         "gv_recorder_message": (i64, [pointer, pointer, ctypes.c_char_p, size]),
         "gv_recorder_drain": (None, [pointer, i32, i32, status]),
         "gv_recorder_close": (None, [pointer, status]),
+        "gv_file_let_go": (i32, [i32, pointer, size]),
         "gv_segment_describe": (i32, [ctypes.c_char_p, ctypes.POINTER(_SegmentState)]),
         "gv_segment_definitions": (i64, [ctypes.c_char_p, pointer, size]),
         "gv_segment_control": (i32, [ctypes.c_char_p, ctypes.c_uint32, ctypes.c_uint32, pointer]),
@@ -547,6 +617,97 @@ def spans_columns(
     )
 
 
+class Pyramid:
+    """How much of each stretch of time each kind of work took on one lane, at several widths.
+
+    Args:
+        origin: The first tick.
+        shift: Of the narrowest buckets: they are 2^shift ticks wide, those of each further level four times that.
+        buckets: How many of each width are kept, the newest: a power of two.
+        levels: How many widths.
+        kinds: How many kinds of work.
+    """
+
+    def __init__(self, origin: int, shift: int, buckets: int, levels: int, kinds: int) -> None:
+        self._kinds = kinds
+        self._origin = origin
+        self._handle: int | None = _core().gv_pyramid_open(origin, shift, buckets, levels, kinds)
+        if not self._handle:
+            raise MemoryError
+        weakref.finalize(self, _core().gv_pyramid_close, self._handle)
+
+    @property
+    def handle(self) -> int:
+        """What `pyramids_add` takes."""
+        assert self._handle is not None
+        return self._handle
+
+    def read(self, from_ticks: float, until_ticks: float, columns: int) -> npt.NDArray[np.uint8]:
+        """What share of each column each kind took, 255 for all of it: uint8 array [columns, kinds, (work, wait)]."""
+        out = np.empty((columns, self._kinds, 2), np.uint8)
+        origin = self._origin
+        _core().gv_pyramid_read(self.handle, from_ticks - origin, until_ticks - origin, columns, out.ctypes.data)
+        return out
+
+
+def pyramids_add(
+    pyramids: Sequence[Pyramid], records: Structured, runs: Structured, kinds: npt.NDArray[np.uint8]
+) -> int:
+    """Adds the NODEs among records to the pyramids of their workers.
+
+    Args:
+        pyramids: By worker.
+        records: RECORD_DTYPE array [n].
+        runs: RUN_NODES_DTYPE array, sorted by run; what is of other runs is of the kind at `kinds[0]`.
+        kinds: The kind of each node's work, alone and fused: [2 * places].
+
+    Returns:
+        How many found no pyramid or no kind.
+    """
+    assert records.flags.c_contiguous
+    handles = (ctypes.c_void_p * max(len(pyramids), 1))(*(pyramid.handle for pyramid in pyramids))
+    return int(
+        _core().gv_pyramids_add(
+            *(handles, len(pyramids), records.ctypes.data, records.size, runs.ctypes.data, runs.size),
+            *(kinds.ctypes.data, kinds.size),
+        )
+    )
+
+
+def lane_spans(
+    records: Structured,
+    worker: int,
+    runs: Structured,
+    labels: npt.NDArray[np.uint32],
+    window: tuple[float, float],
+    columns: dict[str, npt.NDArray[Any]],
+    offset: int,
+) -> int:
+    """Picks the NODEs that a worker was at in a window.
+
+    Args:
+        records: RECORD_DTYPE array [n].
+        worker: Whose.
+        runs: RUN_NODES_DTYPE array, sorted by run.
+        labels: What to call each node, alone and fused: [2 * places].
+        window: Its begin and end, in ticks.
+        columns: Those of LANE_COLUMNS, with room for n rows behind `offset`.
+        offset: The first row to fill.
+
+    Returns:
+        How many rows were filled.
+    """
+    assert records.flags.c_contiguous
+    assert all(len(columns[name]) >= offset + len(records) for name in LANE_COLUMNS)
+    out = _LaneColumns(*(columns[name][offset:].ctypes.data for name in LANE_COLUMNS))
+    return int(
+        _core().gv_lane_spans(
+            *(records.ctypes.data, records.size, worker, runs.ctypes.data, runs.size, labels.ctypes.data, labels.size),
+            *(*window, ctypes.byref(out), len(records)),
+        )
+    )
+
+
 # enum gv_events_format
 EVENTS_CHROME, EVENTS_PERFETTO = range(2)
 # Interned names of the annotations that the native side writes, in the order of their numbers from 1.
@@ -628,7 +789,8 @@ class Recorder:
         token: What the names of this recording's segments start with, up to their first dot; or one segment's name.
         path: The trace, created or truncated.
         max_bytes: The largest that the trace may get; it then keeps the newest records. None: no limit.
-        late: What is found has been there for a while: records from now on, and wakes agents that idle.
+        since: SINCE_NOW where what is found has been there for a while: records from now on, and wakes agents that
+            idle. SINCE_OLDEST: only looks, beside whoever records, from what the rings still hold on.
         machine: What the trace is to say of the machine, as JSON.
 
     Raises:
@@ -641,11 +803,11 @@ class Recorder:
         token: str,
         path: Path,
         max_bytes: int | None = None,
-        late: bool = False,
+        since: int = SINCE_START,
         machine: str | None = None,
     ) -> None:
         error = ctypes.c_int(0)
-        options = _RecorderOptions(max_bytes or 0, late, 0, machine.encode() if machine else None)
+        options = _RecorderOptions(max_bytes or 0, since, 0, machine.encode() if machine else None)
         self._handle: int | None = _core().gv_recorder_open(
             os.fsencode(folder), token.encode(), os.fsencode(path), ctypes.byref(options), ctypes.byref(error)
         )
@@ -657,6 +819,19 @@ class Recorder:
         status = _RecorderStatus()
         _core().gv_recorder_drain(self._open_handle(), pidfd, timeout_ms, ctypes.byref(status))
         return _status(status)
+
+    def now(self) -> Now | None:
+        """What the first of its processes that still lives does this instant; None: there is none."""
+        now = _Now()
+        if _core().gv_recorder_now(self._open_handle(), ctypes.byref(now)) < 0:
+            return None
+        return Now(
+            ticks=now.ticks,
+            control=now.control,
+            recorder=now.recorder,
+            runs=np.frombuffer(now.runs, NOW_RUN_DTYPE)[: now.run_count].copy(),
+            workers=np.frombuffer(now.workers, NOW_WORKER_DTYPE)[: now.worker_count].copy(),
+        )
 
     def close(self) -> RecorderStatus:
         """Drains what is left and ends the trace; agents that live on idle."""
@@ -697,6 +872,16 @@ def segments_folder() -> Path:
     if length < 0:
         raise OSError(-length, os.strerror(-length))
     return Path(os.fsdecode(out.raw[:length]))
+
+
+def file_let_go(descriptor: int, parts: Sequence[tuple[int, int]]) -> bool:
+    """Gives back the room of parts of a file, each an offset and a length; they read as zeros from then on.
+
+    Returns:
+        Whether the file system can do that.
+    """
+    table = np.array(parts, np.uint64).reshape(-1, 2)
+    return int(_core().gv_file_let_go(descriptor, table.ctypes.data, len(table))) == 0
 
 
 def _no_error(result: int, path: Path) -> int:

@@ -18,7 +18,7 @@ static void begin(struct drained *d) {
     struct gv_view view;
     CHECK_EQUAL(gv_view_open(&view, segment_path), 0);
     CHECK_EQUAL(gv_writer_create(&d->writer, trace_path), 0);
-    d->drain = gv_drain_open(&view, &d->writer, 5, false);
+    d->drain = gv_drain_open(&view, &d->writer, 5, GV_SINCE_START);
     CHECK(d->drain);
 }
 
@@ -248,7 +248,7 @@ static void late(void) {
     set_current(&d, 1, &last);
     atomic_store(&d.view.segment->active[0].run, 3);
     atomic_store(&d.view.segment->records_dropped, 5);
-    d.drain = gv_drain_open(&view, &d.writer, 5, true);
+    d.drain = gv_drain_open(&view, &d.writer, 5, GV_SINCE_NOW);
     put(&d.view, 1, &last);
     put_run(&d, 3);
     atomic_store(&d.view.segment->active[0].run, 0);

@@ -68,7 +68,7 @@ int main(void) {
     CHECK_EQUAL(gv_view_open(&view, path), 0);
     unlink(path);
     CHECK_EQUAL(gv_writer_create(&writer, trace_path), 0);
-    struct gv_drain *drained = gv_drain_open(&view, &writer, 1, false);
+    struct gv_drain *drained = gv_drain_open(&view, &writer, 1, GV_SINCE_START);
 
     for (int i = 0; i < NODES; i++) {
         nodes[i] = (const struct ggml_tensor *)&nodes[i];

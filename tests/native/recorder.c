@@ -12,7 +12,7 @@
 
 static char folder[] = "segments", trace_path[] = "recorder.ggmlviz";
 
-static const struct gv_recorder_options plain = {0}, late = {.late = 1};
+static const struct gv_recorder_options plain = {0}, late = {.since = GV_SINCE_NOW};
 
 enum death { EXITS, IS_KILLED, DIES_IN_A_RUN };
 

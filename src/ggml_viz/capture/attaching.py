@@ -64,7 +64,8 @@ def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = 
     segment = segment_of(folder, pid)
     token = segment.name.partition(".")[0] if segment else f"at{pid}"
     name = segment.name if segment else token
-    recorder = open_recorder(folder, name, path, settings.output.max_size, late=segment is not None)
+    since = native.SINCE_NOW if segment else native.SINCE_START
+    recorder = open_recorder(folder, name, path, settings.output.max_size, since)
     status = None
     try:
         with handed_over(settings, folder, token):

@@ -46,13 +46,15 @@ def swept_folder() -> Path:
     return folder
 
 
-def open_recorder(folder: Path, name: str, path: Path, max_bytes: int | None, late: bool = False) -> native.Recorder:
+def open_recorder(
+    folder: Path, name: str, path: Path, max_bytes: int | None, since: int = native.SINCE_START
+) -> native.Recorder:
     """A recorder of the segments that are so named, as `native.Recorder` has it.
 
     Raises:
         UserError: With exit status 125 if the trace cannot be written.
     """
     try:
-        return native.Recorder(folder, name, path, max_bytes, late, this_machine().to_json())
+        return native.Recorder(folder, name, path, max_bytes, since, this_machine().to_json())
     except OSError as error:
         raise UserError(f"the trace cannot be written: {path}: {error.strerror}", exit_status=125) from None

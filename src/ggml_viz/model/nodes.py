@@ -30,7 +30,7 @@ UNKNOWN_OP = "?"
 
 # ggml knows some 150 ops and its schedulers at most 512 threads; what claims to be beyond is counted as unknown.
 _MAX_OPS = 4096
-_MAX_WORKERS = 1024
+MAX_WORKERS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,12 @@ class Places:
 
     def __len__(self) -> int:
         return len(self.graph)
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """How many nodes each graph has, by the graph's number."""
+        firsts = [*self.first.values(), len(self)]
+        return {number: firsts[i + 1] - firsts[i] for i, number in enumerate(self.first)}
 
     @classmethod
     def of(cls, graphs: Mapping[int, Graph], names: Mapping[int, str]) -> Places:
@@ -87,11 +93,16 @@ class Places:
 
     def of_runs(self, runs: Runs) -> Structured:
         """Where the nodes of each run's graph are: RUN_NODES_DTYPE array [runs]."""
-        table = np.zeros(len(runs), RUN_NODES_DTYPE)
-        table["run"], table["graph"], table["phase"] = runs.number, runs.graph, runs.phase
-        known, inverse = np.unique(runs.graph, return_inverse=True)
-        numbers, counts = np.unique(self.graph[1:], return_counts=True)
-        of_graph = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+        return self.of_graphs(runs.number, runs.graph, runs.phase)
+
+    def of_graphs(
+        self, run: npt.NDArray[np.uint32], graph: npt.NDArray[np.uint32], phase: npt.NDArray[np.uint8]
+    ) -> Structured:
+        """The same for runs of which only numbers [runs], sorted, graphs and phases are known."""
+        table = np.zeros(len(run), RUN_NODES_DTYPE)
+        table["run"], table["graph"], table["phase"] = run, graph, phase
+        known, inverse = np.unique(graph, return_inverse=True)
+        of_graph = self.counts
         table["first"] = np.array([self.first.get(graph, 0) for graph in known.tolist()], np.uint32)[inverse]
         table["nodes"] = np.array([of_graph.get(graph, 0) for graph in known.tolist()], np.uint32)[inverse]
         return table
@@ -164,7 +175,7 @@ def measure_nodes(process: Process) -> NodeTimes:
     places, runs = process.places, process.runs
     run_nodes = places.of_runs(runs)
     totals = np.zeros(2 * len(places), NODE_TOTAL_DTYPE)
-    workers = np.zeros((len(places.ops), _MAX_WORKERS), WORKER_TOTAL_DTYPE)
+    workers = np.zeros((len(places.ops), MAX_WORKERS), WORKER_TOTAL_DTYPE)
     # Of memory that is never touched nothing is taken.
     capacity = process.file.record_count
     keys, walls = np.empty(capacity, np.uint32), np.empty(capacity, np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -80,6 +80,31 @@ class Runs:
         return len(self.number)
 
 
+def runs_of(table: Structured, workloads: Mapping[int, Workload]) -> Runs:
+    """What runs are, by their records and the workloads of their graphs.
+
+    Args:
+        table: RUN_DTYPE array, in any order; of several with the same number the first counts.
+        workloads: By the graph's number.
+    """
+    number, first = np.unique(table["run"], return_index=True)
+    table = table[first]
+    known, inverse = np.unique(table["graph"], return_inverse=True)
+    loads = [workloads.get(int(graph), Workload(OTHER, 0)) for graph in known]
+    return Runs(
+        number=number,
+        begin=table["start"],
+        duration=shifted(table, "duration"),
+        graph=table["graph"],
+        placement=table["placement"],
+        status=table["detail"],
+        splits=table["splits"],
+        threads=table["threads"],
+        phase=np.array([PHASES.index(load.phase) for load in loads], np.uint8)[inverse],
+        tokens=np.array([load.tokens for load in loads], np.int64)[inverse],
+    )
+
+
 class Process:
     """One watched process.
 
@@ -138,22 +163,7 @@ class Process:
     @cached_property
     def runs(self) -> Runs:
         """Its runs, except those whose record was lost or cut off."""
-        number, first = np.unique((table := self._of_kind(KIND_RUN, RUN_DTYPE))["run"], return_index=True)
-        table = table[first]
-        known, inverse = np.unique(table["graph"], return_inverse=True)
-        loads = [self.workloads.get(int(graph), Workload(OTHER, 0)) for graph in known]
-        return Runs(
-            number=number,
-            begin=table["start"],
-            duration=shifted(table, "duration"),
-            graph=table["graph"],
-            placement=table["placement"],
-            status=table["detail"],
-            splits=table["splits"],
-            threads=table["threads"],
-            phase=np.array([PHASES.index(load.phase) for load in loads], np.uint8)[inverse],
-            tokens=np.array([load.tokens for load in loads], np.int64)[inverse],
-        )
+        return runs_of(self._of_kind(KIND_RUN, RUN_DTYPE), self.workloads)
 
     @cached_property
     def places(self) -> Places:

@@ -137,11 +137,17 @@ def _without_prefix(data: mmap.mmap | bytes, chunk: Chunk) -> Chunk:
     return Chunk(*chunk[:3], chunk.length - CIRCULAR_PREFIX.size, CIRCULAR_PREFIX.size, *prefix)
 
 
+def walk_further(data: mmap.mmap | bytes, integrity: Integrity) -> Iterator[Chunk]:
+    """Yields the chunks behind those that `integrity` counts already, of a file that has grown and is not circular."""
+    integrity.file_bytes, integrity.damage = len(data), None
+    yield from _walk(data, integrity, check_records=False, circular=False)
+
+
 def _walk(data: mmap.mmap | bytes, integrity: Integrity, check_records: bool, circular: bool) -> Iterator[Chunk]:
     """Yields the chunks as they lie in the file, prefixes not looked at, without a circular file's PADs."""
     view = memoryview(data)
     size = len(view)
-    offset = FILE_HEADER.size
+    offset = integrity.readable_bytes
     processes: set[int] = set()
     while offset < size:
         if size - offset < CHUNK_HEADER.size:

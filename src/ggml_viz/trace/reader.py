@@ -10,6 +10,7 @@ import mmap
 import os
 import struct
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +24,7 @@ from ggml_viz.trace.chunks import (
     Integrity,
     check_file_header,
     walk_chunks,
+    walk_further,
 )
 from ggml_viz.trace.definitions import Definitions, Extent, MalformedDefinitionError
 
@@ -206,8 +208,15 @@ def open_trace(path: str | os.PathLike[str], check_records: bool = True) -> Trac
 
         data, trace.integrity = convert(data)
         trace.format = VERSION_1
-    by_number: dict[int, ProcessTrace] = {}
-    for chunk in walk_chunks(data, integrity, check_records):
+    _take_in_all(trace, data, walk_chunks(data, integrity, check_records))
+    return trace
+
+
+def _take_in_all(trace: TraceFile, data: mmap.mmap | bytes, chunks: Iterable[Chunk]) -> None:
+    """Takes in chunks of a trace; `data` is the whole file."""
+    integrity = trace.integrity
+    by_number = {process.number: process for process in trace.processes}
+    for chunk in chunks:
         if chunk.process == 0:
             if chunk.kind == b"MACH" and chunk.length <= _MACHINE_LIMIT_BYTES:
                 start = chunk.payload_offset
@@ -218,7 +227,71 @@ def open_trace(path: str | os.PathLike[str], check_records: bool = True) -> Trac
             process = by_number[chunk.process] = ProcessTrace(chunk.process, data, integrity)
             trace.processes.append(process)
         integrity.damage = _take_in(process, chunk)
-    return trace
+
+
+class GrowingTrace:
+    """A trace file that is still being written, taken in as it grows.
+
+    Args:
+        path: The file. It may be unlinked once this was made.
+
+    Attributes:
+        file: What it holds so far.
+
+    Raises:
+        UserError: It is no trace.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.file = TraceFile(os.fspath(path), VERSION, Integrity(file_bytes=0), [])
+        # Written to only in order to let go of what is old.
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def grow(self) -> None:
+        """Takes in the chunks that have been written since the last call."""
+        size = os.fstat(self._descriptor).st_size
+        if size <= self.file.integrity.readable_bytes:
+            return
+        data = mmap.mmap(self._descriptor, size, access=mmap.ACCESS_READ)
+        if not self.file.integrity.file_bytes:
+            check_file_header(self.file.path, data[: FILE_HEADER.size])
+        for process in self.file.processes:
+            process.data = data
+        _take_in_all(self.file, data, walk_further(data, self.file.integrity))
+
+    def let_go(self, process: ProcessTrace, keep_bytes: int) -> int:
+        """Gives back the room of the oldest records of a process.
+
+        Args:
+            process: Of this file.
+            keep_bytes: How much is to remain.
+
+        Returns:
+            How many chunks of records were let go.
+        """
+        import numpy as np
+
+        from ggml_viz.native import RECORD_DTYPE, file_let_go
+
+        chunks = process.record_chunks
+        excess = sum(chunk.length for chunk in chunks) - keep_bytes
+        count = 0
+        while excess > 0 and count < len(chunks):
+            excess -= chunks[count].length
+            count += 1
+        if count:
+            last = np.empty(chunks[count - 1].count, RECORD_DTYPE)
+            last = last[: process.decode(chunks[count - 1], last)]
+            process.whole_from = max(process.whole_from, int(last["start"].max(initial=0)))
+            file_let_go(self._descriptor, [(chunk.offset, chunk.length) for chunk in chunks[:count]])
+            process.recorded = max(process.recorded, process.record_count)
+            process.record_count -= sum(chunk.count for chunk in chunks[:count])
+            del process._chunks[: 4 * count]
+        return count
+
+    def close(self) -> None:
+        """Closes the file; what was taken in stays readable."""
+        os.close(self._descriptor)
 
 
 def _take_in(process: ProcessTrace, chunk: Chunk) -> str | None:

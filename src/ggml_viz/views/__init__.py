@@ -1,0 +1,1 @@
+"""Pictures without a toolkit: what a face draws, as numbers."""
