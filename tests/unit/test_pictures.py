@@ -14,11 +14,12 @@ import pytest
 from tests.support.tracefile import trace_from_text
 
 from ggml_viz.cli import main
-from ggml_viz.export.lanes import COLUMNS, WAITING, Bins, lanes_of
+from ggml_viz.export.lanes import COLUMNS, WAITING, lanes_of
 from ggml_viz.export.layer import by_role, choose_graph, layer_of
 from ggml_viz.export.selection import Selection
 from ggml_viz.machine import Machine, Peaks
 from ggml_viz.model.trace import Trace
+from ggml_viz.views.columns import Columns
 
 PICTURES = ("timeline", "ops", "roofline", "memory", "layer")
 
@@ -163,7 +164,7 @@ def test_bins_hold_what_is_put_in() -> None:
     random = np.random.default_rng(1)
     begin = random.uniform(-50, COLUMNS, 500)
     end = begin + random.exponential(0.01, 500)
-    bins = Bins(2)
+    bins = Columns(2, COLUMNS)
     part = random.integers(0, 2, 500)
     bins.add(begin, end, part)
     inside = np.clip(end, 0, COLUMNS) - np.clip(begin, 0, COLUMNS)

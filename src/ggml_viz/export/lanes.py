@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from ggml_viz.model.records import shifted
 from ggml_viz.model.table import Text
 from ggml_viz.native import KIND_NODE
 from ggml_viz.numbers import duration
+from ggml_viz.views.columns import Columns
 
 if TYPE_CHECKING:
     from ggml_viz.export.selection import Selection
@@ -103,48 +104,6 @@ def time_range(selection: Selection) -> tuple[float, float]:
     return selection.from_s, min(selection.until_s, end_s)
 
 
-class Bins:
-    """How much of each column some intervals take, by part.
-
-    The time an interval takes up to an edge is linear between its begin and its end; so each end adds to two columns,
-    and sums over columns give the rest.
-
-    Args:
-        parts: Number of parts.
-    """
-
-    def __init__(self, parts: int) -> None:
-        self._parts = parts
-        self._slopes = np.zeros(parts * (COLUMNS + 2))
-
-    def add(
-        self,
-        begin: npt.NDArray[np.float64],
-        end: npt.NDArray[np.float64],
-        part: npt.NDArray[Any],
-        weight: npt.NDArray[np.float64] | None = None,
-    ) -> None:
-        """Adds intervals: [n] arrays of begins and ends in columns, of parts, and of the share of each that counts."""
-        begin, end = np.clip(begin, 0, COLUMNS), np.clip(end, 0, COLUMNS)
-        keep = end > begin
-        weights = np.ones(np.count_nonzero(keep)) if weight is None else weight[keep]
-        first = part[keep].astype(np.int64) * (COLUMNS + 2)
-        for edge, sign in ((begin[keep], weights), (end[keep], -weights)):
-            whole = edge.astype(np.int64)
-            rest = edge - whole
-            size = len(self._slopes)
-            self._slopes += np.bincount(first + whole, sign * (1 - rest), size)
-            self._slopes += np.bincount(first + whole + 1, sign * rest, size)
-
-    def shares(self) -> npt.NDArray[np.float64]:
-        """How much of each column each part takes: [parts, columns]; all together no more than the column."""
-        shares = np.cumsum(self._slopes.reshape(self._parts, -1), axis=1)[:, :COLUMNS]
-        # Sums of many small numbers do not end in an exact zero.
-        shares[shares < 1e-9] = 0
-        scaled: npt.NDArray[np.float64] = shares / np.maximum(shares.sum(axis=0), 1)
-        return scaled
-
-
 @dataclass(frozen=True, slots=True)
 class _Scale:
     """Turns a process's ticks into columns."""
@@ -170,7 +129,7 @@ def _graphs(selection: Selection, scale: _Scale, prefix: str) -> Lane:
     runs = scale.process.runs
     chosen = np.isin(runs.number, selection.run_nodes(scale.process)["run"])
     begin, wide = scale.at(runs.begin[chosen]), scale.wide(runs.duration[chosen])
-    bins = Bins(len(PHASES))
+    bins = Columns(len(PHASES), COLUMNS)
     bins.add(begin, begin + wide, runs.phase[chosen])
 
     def text(row: int) -> str:
@@ -191,7 +150,7 @@ def _backends(selection: Selection, scale: _Scale, prefix: str) -> Iterable[Lane
     for name, numbers in sorted(by_name.items())[:_MAX_LANES]:
         mine = splits[np.isin(splits["backend"], numbers)]
         begin, wide = scale.at(mine["start"]), scale.wide(shifted(mine, "duration"))
-        bins = Bins(1)
+        bins = Columns(1, COLUMNS)
         bins.add(begin, begin + wide, np.zeros(len(mine), np.int64))
         labels = _labels(begin, wide, [f"{count} nodes" for count in mine["count"].tolist()].__getitem__)
         yield Lane(f"{prefix}splits on {name}", (SPLITS,), bins.shares(), labels)
@@ -203,7 +162,7 @@ def _workers(selection: Selection, scale: _Scale, prefix: str, count: int) -> li
     parts = (*KINDS, WAITING)
     kinds = np.array([KINDS.index(kind_of(op)) for op in process.places.ops], np.int64)
     chosen_places, run_nodes = selection.places(process), selection.run_nodes(process)
-    bins = [Bins(len(parts)) for _ in range(count)]
+    bins = [Columns(len(parts), COLUMNS) for _ in range(count)]
     labels: list[list[tuple[float, float, str]]] = [[] for _ in range(count)]
     for window in selection.windows(process):
         nodes = window[window["kind"] == KIND_NODE]

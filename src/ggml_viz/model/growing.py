@@ -236,6 +236,11 @@ class GrowingProcess(Process):
         return self._run_nodes
 
     @property
+    def active(self) -> Structured:
+        """Runs in progress when records were last taken in: NOW_RUN_DTYPE array [n]."""
+        return self._active
+
+    @property
     def let_go(self) -> int:
         """Runs that are no longer kept."""
         return self._rows[KIND_RUN].let_go

@@ -122,8 +122,17 @@ class ProcessTrace:
     @property
     def record_chunks(self) -> list[RecordChunk]:
         """Its chunks of records, in the order of the file."""
+        return self.chunks_from(0)
+
+    def chunks_from(self, first: int) -> list[RecordChunk]:
+        """The same from one of them on."""
         fields = self._chunks
-        return [RecordChunk(*fields[i : i + 4]) for i in range(0, len(fields), 4)]
+        return [RecordChunk(*fields[i : i + 4]) for i in range(4 * first, len(fields), 4)]
+
+    @property
+    def chunk_count(self) -> int:
+        """How many chunks of records there are."""
+        return len(self._chunks) // 4
 
     @property
     def let_go(self) -> int:
@@ -208,13 +217,12 @@ def open_trace(path: str | os.PathLike[str], check_records: bool = True) -> Trac
 
         data, trace.integrity = convert(data)
         trace.format = VERSION_1
-    _take_in_all(trace, data, walk_chunks(data, integrity, check_records))
+    _take_in_all(trace, data, integrity, walk_chunks(data, integrity, check_records))
     return trace
 
 
-def _take_in_all(trace: TraceFile, data: mmap.mmap | bytes, chunks: Iterable[Chunk]) -> None:
-    """Takes in chunks of a trace; `data` is the whole file."""
-    integrity = trace.integrity
+def _take_in_all(trace: TraceFile, data: mmap.mmap | bytes, integrity: Integrity, chunks: Iterable[Chunk]) -> None:
+    """Takes in chunks of a trace; `data` is the whole file, and `integrity` what they are walked with."""
     by_number = {process.number: process for process in trace.processes}
     for chunk in chunks:
         if chunk.process == 0:
@@ -257,7 +265,7 @@ class GrowingTrace:
             check_file_header(self.file.path, data[: FILE_HEADER.size])
         for process in self.file.processes:
             process.data = data
-        _take_in_all(self.file, data, walk_further(data, self.file.integrity))
+        _take_in_all(self.file, data, self.file.integrity, walk_further(data, self.file.integrity))
 
     def let_go(self, process: ProcessTrace, keep_bytes: int) -> int:
         """Gives back the room of the oldest records of a process.
