@@ -95,7 +95,12 @@ def as_json(shown: Any) -> Any:
 def test_graphs(trace: Trace) -> None:
     (row,) = as_json(graph_list(trace))["graphs"]
     assert row == {
-        **{"process": 0, "graph": 1, "phase": "decode", "tokens": 1, "nodes": 15, "runs": RUNS},
+        "process": 0,
+        "graph": 1,
+        "phase": "decode",
+        "tokens": 1,
+        "nodes": 15,
+        "runs": RUNS,
         "seconds": pytest.approx(RUNS * RUN_US * 1e-6),
     }
 
@@ -233,7 +238,8 @@ def test_an_arena(trace: Trace) -> None:
     shown = as_json(arena_map(trace, 0, 1, 1, 2))
     assert (shown["bytes"], shown["nodes"]) == (4096, 15)
     tensors = {tensor["name"]: tensor for tensor in shown["tensors"]}
-    assert (tensors["inp_tokens"]["born"], tensors["inp_tokens"]["dies"], tensors["inp_tokens"]["node"]) == (-1, 0, None)
+    tokens = tensors["inp_tokens"]
+    assert (tokens["born"], tokens["dies"], tokens["node"]) == (-1, 0, None)
     product = tensors["Qcur-0"]
     # Its view is what the sixth node reads.
     assert (product["offset"], product["bytes"], product["born"], product["dies"]) == (512, 256, 3, 5)
@@ -269,8 +275,16 @@ def test_search(trace: Trace, query: str, found: list[int]) -> None:
 def test_search_says_what_it_found(trace: Trace) -> None:
     (match,) = search(trace, "Qcur-0")["matches"]
     assert match == {
-        **{"process": 0, "graph": 1, "node": 3, "name": "Qcur-0", "op": "MUL_MAT", "role": "attn_q", "layer": 0},
-        **{"phase": "decode", "count": RUNS, "seconds": pytest.approx(RUNS * 12e-6)},
+        "process": 0,
+        "graph": 1,
+        "node": 3,
+        "name": "Qcur-0",
+        "op": "MUL_MAT",
+        "role": "attn_q",
+        "layer": 0,
+        "phase": "decode",
+        "count": RUNS,
+        "seconds": pytest.approx(RUNS * 12e-6),
     }
     shown = search(trace, "decode", limit=2)
     assert (len(shown["matches"]), shown["total"]) == (2, len(NODES))
