@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from ggml_viz.model.kinds import kind_of
+from ggml_viz.model.kinds import kind_index
 from ggml_viz.model.measured import NO_LAYER, group_by
 from ggml_viz.views.layer import computing_nodes, graph_of, layer_of
 from ggml_viz.views.layout import lay_out
@@ -97,7 +97,7 @@ class NodeBox(TypedDict):
         node: Index of the node in the graph, of a fused group the first one's; None: it is not computed in this graph.
         name: Of its tensor.
         op: What computes it; of a fused group the names of all.
-        kind: Of work: one of KINDS.
+        kind: Of work: an index in KINDS.
         role: Its role; empty: names do not tell.
         shape: Elements of its dimensions, innermost first.
         type: Of its elements, or of the weight that it multiplies with.
@@ -115,7 +115,7 @@ class NodeBox(TypedDict):
     node: int | None
     name: str
     op: str
-    kind: str
+    kind: int
     role: str
     shape: str
     type: str
@@ -264,7 +264,7 @@ def layer_layout(trace: Trace, process: int, graph: int, layer: int | None) -> L
                 "node": node.node,
                 "name": node.name,
                 "op": node.op,
-                "kind": kind_of(node.op),
+                "kind": kind_index(node.op),
                 "role": attribution.roles[int(attribution.role[node.tensor])],
                 "shape": node.shape,
                 "type": node.type,

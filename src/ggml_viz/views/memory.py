@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 from ggml_viz.analysis.memory import memory_use
 from ggml_viz.errors import UserError
 from ggml_viz.model.arena import arenas, arenas_of
-from ggml_viz.model.kinds import kind_of
+from ggml_viz.model.kinds import kind_index
 from ggml_viz.views.layer import graph_of
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class ArenaTensor(TypedDict):
     Attributes:
         name: Its name.
         op: What computes it.
-        kind: Of work: one of KINDS.
+        kind: Of work: an index in KINDS.
         offset: Where in the buffer it begins, in bytes.
         bytes: That it takes.
         born: The node that writes it, an index in the graph; -1: it is there before the first.
@@ -90,7 +90,7 @@ class ArenaTensor(TypedDict):
 
     name: str
     op: str
-    kind: str
+    kind: int
     offset: int
     bytes: int
     born: int
@@ -175,7 +175,7 @@ def arena_map(trace: Trace, process: int, graph: int, placement: int, buffer: in
             {
                 "name": of.name(tensor),
                 "op": op,
-                "kind": kind_of(op),
+                "kind": kind_index(op),
                 "offset": int(offset),
                 "bytes": int(size),
                 "born": born,

@@ -11,7 +11,7 @@ import numpy as np
 from ggml_viz.analysis.roofline import floor_s
 from ggml_viz.errors import UserError
 from ggml_viz.machine import machine_of
-from ggml_viz.model.kinds import kind_of
+from ggml_viz.model.kinds import kind_index
 from ggml_viz.model.measured import NO_LAYER, shape_of
 from ggml_viz.model.nodes import UNKNOWN_OP
 from ggml_viz.model.phases import PHASES
@@ -113,7 +113,7 @@ class NodeDetails(TypedDict):
     Attributes:
         title: What it is, in short.
         op: What computes it; of a fused group the names of all.
-        kind: Of work: one of KINDS.
+        kind: Of work: an index in KINDS.
         role: Its role; empty: names do not tell.
         layer: Number of its layer; None: it belongs to none.
         tensor: Name of its result.
@@ -141,7 +141,7 @@ class NodeDetails(TypedDict):
 
     title: str
     op: str
-    kind: str
+    kind: int
     role: str
     layer: int | None
     tensor: str
@@ -320,7 +320,7 @@ def describe_node(trace: Trace, process: int, run: int, node: int) -> NodeDetail
     return {
         "title": f"{op} {role}".strip() + (f", layer {layer}" if layer is not None else ""),
         "op": op,
-        "kind": kind_of(op),
+        "kind": kind_index(op),
         "role": role,
         "layer": layer,
         "tensor": tensor,
