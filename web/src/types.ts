@@ -267,11 +267,11 @@ export interface SpanDetails {
   op: string;
   kind: number;
   role: string;
-  layer: string;
+  layer: number | null;
   tensor: string;
-  shape: number[] | string;
+  shape: string;
   types: string;
-  sources: { name: string; shape: number[] | string; type: string; op: string }[];
+  sources: { name: string; shape: string; type: string; op: string }[];
   phase: Phase;
   run: number;
   graph: number;
@@ -298,7 +298,7 @@ export interface Match {
   name: string;
   op: string;
   role: string;
-  layer: string;
+  layer: number | null;
   phase: Phase;
   count: number;
   seconds: number;
@@ -339,18 +339,24 @@ export interface GraphLayers {
   }[];
 }
 
+export type GraphLayer = GraphLayers["layers"][number];
+
+/** A node of a layer, or what it reads from outside; a tensor that several nodes read stands above each. */
 export interface LayerNode {
-  id: number | string;
+  id: string;
+  /** Null: it is not computed in this graph. */
   node: number | null;
   name: string;
   op: string;
   kind: number;
   role: string;
-  shape: number[] | string;
+  shape: string;
   type: string;
   outside: boolean;
+  /** Of all executions. */
   seconds: number | null;
   executions: number;
+  /** That one execution moves; of what is not computed, that it takes. */
   bytes: number | null;
   x: number;
   y: number;
@@ -362,7 +368,9 @@ export interface LayerDrawing {
   width: number;
   height: number;
   nodes: LayerNode[];
-  edges: { from: number | string; to: number | string; points: [number, number][] }[];
+  edges: { from: string; to: string; points: [number, number][] }[];
+  /** How many nodes more the layer has. */
+  left_out: number;
 }
 
 export interface MemoryOverTime {
@@ -391,10 +399,14 @@ export interface Arena {
     bytes: number;
     born: number;
     dies: number;
-    node: number;
+    /** Null: it is not computed in this graph. */
+    node: number | null;
+    /** Which of these lay there before. */
     reuses: number | null;
   }[];
 }
+
+export type ArenaTensor = Arena["tensors"][number];
 
 // ---- tables ----
 

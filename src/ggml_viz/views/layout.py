@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ggml_viz.views.layer import Layer
 
 # In pixels at a font of 12.
-_WIDE, _NODE_HIGH, _LEAF_HIGH = 184.0, 58.0, 38.0
-_GAP, _ROW_GAP, _LEAF_GAP, _LANE_GAP = 44.0, 16.0, 8.0, 10.0
+_WIDE, _NODE_HIGH, _LEAF_HIGH = 164.0, 58.0, 38.0
+_GAP, _ROW_GAP, _LEAF_GAP, _LANE_GAP = 36.0, 16.0, 8.0, 10.0
 _MARGIN, _INDENT = 16.0, 12.0
 _SWEEPS = 3
 
