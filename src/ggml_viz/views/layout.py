@@ -232,35 +232,44 @@ def _gap(item: _Item) -> float:
     return _ROW_GAP if item.high else _LANE_GAP
 
 
+@dataclass(slots=True)
+class _Block:
+    """Items of a column that touch each other.
+
+    Attributes:
+        items: From top to bottom.
+        wishes: Where its top should be, by the wish of each item, added up.
+        high: Of all, with the gap behind the last.
+    """
+
+    items: list[_Item]
+    wishes: float
+    high: float
+
+    def top(self, below: float) -> float:
+        """Where it stands: at the mean of the wishes, but not above the column's top."""
+        return max(self.wishes / len(self.items), below)
+
+
 def _settle(column: list[_Item], below: float) -> None:
     """Moves the items of a column towards what they are joined to."""
-    wished = []
+    blocks: list[_Block] = []
     for item in column:
         joined = [other.y for other in (*item.before, *item.behind)]
-        wished.append(sum(joined) / len(joined) if joined else item.y)
-    # Blocks of items that touch each other stand where the mean of their wishes puts them.
-    blocks: list[tuple[list[_Item], list[float]]] = []
-    tops: list[float] = []
-    for item, wish in zip(column, wished, strict=True):
-        members, shifts = [item], [wish - item.up]
-        top = max(shifts[0], below)
-        while blocks and tops[-1] + _high(blocks[-1][0]) > top:
-            before, their = blocks.pop()
-            tops.pop()
-            offset = _high(before)
-            members, shifts = [*before, *members], [*their, *(shift - offset for shift in shifts)]
-            top = max(sum(shifts) / len(shifts), below)
-        blocks.append((members, shifts))
-        tops.append(top)
-    for (members, _), top in zip(blocks, tops, strict=True):
-        at = top
-        for item in members:
-            item.y = at + item.up
-            at = item.y + item.high / 2 + _gap(item)
-
-
-def _high(items: list[_Item]) -> float:
-    return sum(item.up + item.high / 2 + _gap(item) for item in items)
+        wish = sum(joined) / len(joined) if joined else item.y
+        block = _Block([item], wish - item.up, item.up + item.high / 2 + _gap(item))
+        while blocks and blocks[-1].top(below) + blocks[-1].high > block.top(below):
+            over = blocks.pop()
+            over.wishes += block.wishes - len(block.items) * over.high
+            over.items += block.items
+            over.high += block.high
+            block = over
+        blocks.append(block)
+    for block in blocks:
+        top = block.top(below)
+        for item in block.items:
+            item.y = top + item.up
+            top = item.y + item.high / 2 + _gap(item)
 
 
 def _drawn(
