@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ggml_viz.trace.reader import ProcessTrace
 from ggml_viz.views.graph import graph_list, layer_layout, layers_of
 from ggml_viz.views.memory import arena_map, memory_over_time
 from ggml_viz.views.nodes import describe_node, occurrence, search
-from ggml_viz.views.palette import KIND_COLOURS
+from ggml_viz.views.palette import HEAT, KIND_COLOURS, PHASE_COLOURS, USAGE_COLOURS
 
 # Two layers of a language model on two threads; a norm is computed together with its product.
 MODEL = """
@@ -371,3 +372,13 @@ def test_each_kind_has_a_colour_of_its_own() -> None:
     assert set(KIND_COLOURS) == set(KINDS)
     for tone in range(3):
         assert len({colour[tone] for colour in KIND_COLOURS.values()}) == len(KINDS)
+
+
+def test_the_dashboard_has_the_same_colours() -> None:
+    source = (Path(__file__).parents[2] / "web/src/palette.ts").read_text()
+    for tone, name in enumerate(("LIGHT", "DARK")):
+        theme = source.partition(f"const {name}: Palette = {{")[2].partition("\n};")[0]
+        for key, colours in (("kinds", KIND_COLOURS), ("phases", PHASE_COLOURS), ("usages", USAGE_COLOURS)):
+            told = re.findall(r"#[0-9A-Fa-f]{6}", theme.partition(f"{key}: {{")[2].partition("}")[0])
+            assert told == [colour[tone] for colour in colours.values()]
+        assert HEAT[tone] in theme
