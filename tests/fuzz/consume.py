@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ggml_viz.analysis.contents import describe
 from ggml_viz.analysis.diff import compare
 from ggml_viz.analysis.sql import Database
 from ggml_viz.analysis.summary import summarize
 from ggml_viz.commands.export import FORMATS, PICTURES
+from ggml_viz.errors import UserError
 from ggml_viz.export.selection import Selection
 from ggml_viz.model.phases import PHASES
 from ggml_viz.model.tables import FIELDS
@@ -24,6 +26,9 @@ from ggml_viz.terminal.diff import print_diff
 from ggml_viz.terminal.info import print_info
 from ggml_viz.terminal.report import print_report
 from ggml_viz.terminal.rows import print_table
+from ggml_viz.views.graph import graph_list, layer_layout, layers_of
+from ggml_viz.views.memory import arena_map, memory_over_time
+from ggml_viz.views.nodes import describe_node, occurrence, search
 
 _SQL = (
     "SELECT * FROM {0}",
@@ -118,6 +123,29 @@ def _no_number(text: str) -> None:
     raise AssertionError(f"{text} is no number in JSON")
 
 
+def _views(trace: Trace, rng: random.Random) -> None:
+    shown: list[Any] = [
+        graph_list(trace),
+        memory_over_time(trace),
+        search(trace, rng.choice(("a", "decode", "mul_mat"))),
+    ]
+    numbers = [(row["process"], row["graph"]) for row in shown[0]["graphs"]] + [(0, 1), (0, 7)]
+    process, graph = rng.choice(numbers)
+    node, run = rng.randrange(12), rng.randrange(12)
+    looks: tuple[Callable[[], Any], ...] = (
+        lambda: layers_of(trace, process, graph),
+        lambda: layer_layout(trace, process, graph, rng.choice((None, 0, 1))),
+        lambda: arena_map(trace, process, graph, 1, rng.randrange(1, 4)),
+        lambda: occurrence(trace, process, graph, node, after_s=0.0),
+        lambda: occurrence(trace, process, graph, node, before_s=1e9),
+        lambda: describe_node(trace, process, run, node),
+    )
+    for look in looks:
+        with contextlib.suppress(UserError):
+            shown.append(look())
+    json.dumps(shown, allow_nan=False)
+
+
 # What takes long compared with the rest is given fewer traces.
 _EXPORTS = {"svg": 800, "png": 3200, "parquet": 32}
 
@@ -130,6 +158,7 @@ LOOKS = (
     Look("diff", 32, _diff),
     Look("query", 200, _sql),
     Look("data frames", 32, _frames),
+    Look("views", 2, _views),
     *(Look(form, _EXPORTS.get(form, 16), _export(form)) for form in FORMATS),
 )
 """What reads a trace, in this order. One more is one more line."""

@@ -15,11 +15,11 @@ from tests.support.tracefile import trace_from_text
 
 from ggml_viz.cli import main
 from ggml_viz.export.lanes import COLUMNS, WAITING, lanes_of
-from ggml_viz.export.layer import by_role, choose_graph, layer_of
 from ggml_viz.export.selection import Selection
 from ggml_viz.machine import Machine, Peaks
 from ggml_viz.model.trace import Trace
 from ggml_viz.views.columns import Columns
+from ggml_viz.views.layer import by_role, choose_graph, layer_of
 
 PICTURES = ("timeline", "ops", "roofline", "memory", "layer")
 

@@ -7,6 +7,7 @@ had. The formulae for operations and bytes are in `model.cost`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ggml_viz.analysis.throughput import phase_totals
-from ggml_viz.machine import Machine, machine_of
+from ggml_viz.machine import Machine, Peaks, machine_of
 from ggml_viz.model.attribution import module_of
 from ggml_viz.model.cost import kv_bytes
 from ggml_viz.model.measured import MeasuredNodes, group_by
@@ -263,11 +264,35 @@ def _floors(nodes: MeasuredNodes, machine: Machine | None) -> tuple[npt.NDArray[
     for threads in np.unique(nodes.threads).tolist():
         mine = nodes.threads == threads
         peaks = machine.at(max(threads, 1))
-        rate = np.where(nodes.integer[mine], max(peaks.int8_ops_per_s, peaks.flops_per_s), peaks.flops_per_s)
-        compute_s, memory_s = nodes.flops[mine] / rate, nodes.bytes[mine] / peaks.bandwidth_bytes_per_s
+        compute_s, memory_s = _least(peaks, nodes.flops[mine], nodes.bytes[mine], nodes.integer[mine])
         floors[mine] = np.fmax(compute_s, memory_s)
         by_memory[mine] = np.where(memory_s >= np.nan_to_num(compute_s), memory_s, 0)
     return floors, by_memory
+
+
+def _least(
+    peaks: Peaks, flops: npt.NDArray[np.float64], moved: npt.NDArray[np.float64], integer: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The least time that operations [n] take by themselves, and that bytes [n] do, in seconds."""
+    rate = np.where(integer, max(peaks.int8_ops_per_s, peaks.flops_per_s), peaks.flops_per_s)
+    return flops / rate, moved / peaks.bandwidth_bytes_per_s
+
+
+def floor_s(machine: Machine | None, threads: int, flops: float, moved: float, integer: bool) -> float | None:
+    """The floor of one execution of a node; None: it is not known.
+
+    Args:
+        machine: The machine.
+        threads: That worked on the node.
+        flops: Its operations, NaN: not modelled.
+        moved: The bytes that it moves, NaN: not modelled.
+        integer: Whether it is a product of quantized weights.
+    """
+    if machine is None or not machine.peaks:
+        return None
+    of_one = np.array([flops]), np.array([moved]), np.array([integer])
+    floor = float(np.fmax(*_least(machine.at(max(threads, 1)), *of_one))[0])
+    return floor if math.isfinite(floor) else None
 
 
 def _sum_known(values: npt.NDArray[np.float64], wall_s: npt.NDArray[np.float64]) -> tuple[float | None, float]:

@@ -7,17 +7,18 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from ggml_viz.errors import UserError, printable
-from ggml_viz.export.layer import by_role, choose_graph, has_layers, layer_of
 from ggml_viz.numbers import duration, plural
+from ggml_viz.views.layer import by_role, choose_graph, has_layers, layer_of
+from ggml_viz.views.palette import HEAT
 
 if TYPE_CHECKING:
-    from ggml_viz.export.layer import ChosenGraph
     from ggml_viz.export.selection import Selection
+    from ggml_viz.views.layer import ChosenGraph
 
 _MAX_NODES = 2000
 _LONGEST = 100
-# From white to Okabe and Ito's orange.
-_HOT = (0xE6, 0x9F, 0x00)
+# The hot end of the scale of time, which begins at white.
+_HOT = bytes.fromhex(HEAT.light[1:])
 
 
 def write(selection: Selection, graph: int | None, layer: int | None, out: BinaryIO) -> None:

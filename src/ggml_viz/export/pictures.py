@@ -16,12 +16,13 @@ from ggml_viz.analysis.operations import OpTotal, op_totals
 from ggml_viz.analysis.roofline import Limits, Point
 from ggml_viz.errors import UserError, printable
 from ggml_viz.export.lanes import COLUMNS, SPLITS, WAITING, Lane, lanes_of, time_range
-from ggml_viz.export.layer import Layer, LayerNode, choose_graph, has_layers, layer_of
 from ggml_viz.export.placing import place
 from ggml_viz.export.timeline import process_name
-from ggml_viz.model.kinds import ATTENTION, ELEMENTS, KINDS, MATRIX, MOVEMENT, OTHER, kind_of
+from ggml_viz.model.kinds import KINDS, MATRIX, OTHER, kind_of
 from ggml_viz.model.phases import DECODE, MIXED, PHASES, PREFILL
 from ggml_viz.numbers import count, duration, percent, plural, significant, size
+from ggml_viz.views.layer import Layer, LayerNode, choose_graph, has_layers, layer_of
+from ggml_viz.views.palette import HEAT, KIND_COLOURS, PHASE_COLOURS, USAGE_COLOURS
 
 if TYPE_CHECKING:
     from ggml_viz.export.selection import Selection
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
 # Inches and dots an inch: 1200 × 700 pixels.
 _WIDTH, _HEIGHT, _DPI = 12.0, 7.0, 100
 
-# Okabe and Ito's, which people with any kind of colour vision tell apart. Kinds as on a terminal (terminal/palette.py).
-_KIND_COLOURS = {MATRIX: "#0072B2", ATTENTION: "#E69F00", ELEMENTS: "#009E73", MOVEMENT: "#CC79A7", OTHER: "#999999"}
-_PHASE_COLOURS = {PREFILL: "#56B4E9", DECODE: "#D55E00", MIXED: "#F0E442", "other": "#999999"}
-_USAGE_COLOURS = {"weights": "#0072B2", "kv": "#E69F00", "compute": "#009E73", "other": "#999999"}
+# Pictures stand on white.
+_KIND_COLOURS = {kind: colour.light for kind, colour in KIND_COLOURS.items()}
+_PHASE_COLOURS = {phase: colour.light for phase, colour in PHASE_COLOURS.items()}
+_USAGE_COLOURS = {usage: colour.light for usage, colour in USAGE_COLOURS.items()}
 _USAGE_NAMES = {"kv": "KV cache"}
 _PHASE_MARKERS = {PREFILL: "s", DECODE: "o", MIXED: "D", "other": "^"}
 _WAIT, _SPLIT, _INK, _FAINT = "#E5E5E5", "#555555", "#222222", "#777777"
@@ -564,7 +565,7 @@ def _draw_layer(figure: Any, axes: Any, layer: Layer) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     times = [node.mean_s * 1e6 for node in layer.nodes if node.mean_s is not None]
-    colours = LinearSegmentedColormap.from_list("time", ["#FFFFFF", "#F5D58A", "#E69F00"])
+    colours = LinearSegmentedColormap.from_list("time", ["#FFFFFF", "#F5D58A", HEAT.light])
     norm = Normalize(0, max([*times, 1e-3]))
     box = axes.get_window_extent()
     axes.set_xlim(0, box.width)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ggml_viz.export.layer import Layer
+    from ggml_viz.views.layer import Layer
 
 # All in pixels, but the size of a font, in points; a character is about so many pixels wide for each point.
 _GAP, _BAND_GAP, _ROW_GAP, _MARGIN = 26.0, 30.0, 8.0, 14.0

@@ -80,26 +80,28 @@ def arenas(process: Process, most: int | None = None) -> list[Arena]:
             for number in used.keys() & process.graphs.keys()
         }
         used = {number: used[number] for number in sorted(sizes, key=lambda number: -sizes[number])[:most]}
+    return [arena for number, placement in sorted(used.items()) for arena in arenas_of(process, number, placement)]
+
+
+def arenas_of(process: Process, number: int, placement: int) -> list[Arena]:
+    """The compute buffers that a graph uses in one layout, by the graph's and the PLACEMENT's number."""
+    extent, graph = process.file.definitions.placements.get(placement), process.graphs.get(number)
+    if extent is None or graph is None:
+        return []
+    try:
+        # Graphs that are laid out alike share a placement: it need not be of this one.
+        _, _, places, offsets = placement_decode(process.file.body(extent))
+    except MalformedError:
+        return []
+    if len(places) != len(graph.tensors):
+        return []
     buffers = {buffer.number: buffer for buffer in process.buffers if buffer.usage == COMPUTE}
+    lives = _lives(graph)
     found = []
-    for number, placement in sorted(used.items()):
-        extent, graph = process.file.definitions.placements.get(placement), process.graphs.get(number)
-        if extent is None or graph is None:
-            continue
-        try:
-            # Graphs that are laid out alike share a placement: it need not be of this one.
-            _, _, places, offsets = placement_decode(process.file.body(extent))
-        except MalformedError:
-            continue
-        if len(places) != len(graph.tensors):
-            continue
-        lives = _lives(graph)
-        for buffer in np.unique(places[np.isin(places, list(buffers))]).tolist():
-            life = buffers[buffer]
-            placed = np.flatnonzero(places == buffer)
-            found.append(
-                _arena(graph, lives, placed, offsets, (number, placement, buffer, life.place, life.size_bytes))
-            )
+    for buffer in np.unique(places[np.isin(places, list(buffers))]).tolist():
+        life = buffers[buffer]
+        placed = np.flatnonzero(places == buffer)
+        found.append(_arena(graph, lives, placed, offsets, (number, placement, buffer, life.place, life.size_bytes)))
     return found
 
 

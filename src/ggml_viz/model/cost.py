@@ -52,6 +52,15 @@ class Cost:
     weight_bytes: Floats
     integer: npt.NDArray[np.bool_]
 
+    def of_group(self, node: int, fused: int) -> tuple[float, float]:
+        """Operations and bytes of a node computed together with so many behind it; NaN: not modelled.
+
+        What is between the nodes of a group is neither written nor read.
+        """
+        group, inner = slice(node, node + fused + 1), slice(node, node + fused)
+        moved = float(self.bytes[group].sum()) - 2 * float(self.written_bytes[inner].sum())
+        return float(self.flops[group].sum()), max(moved, 0.0) if moved == moved else moved
+
 
 class _Work:
     """Columns of a graph that formulae use and fill in.

@@ -21,3 +21,8 @@ _BY_WORD = (
 def kind_of(op: str) -> str:
     """The kind of an op or of a fused group, one of KINDS."""
     return next((kind for words, kind in _BY_WORD if any(word in op for word in words)), OTHER)
+
+
+def kind_index(op: str) -> int:
+    """The same as an index in KINDS."""
+    return KINDS.index(kind_of(op))

@@ -234,6 +234,11 @@ def shape_texts(graph: Graph) -> list[str]:
     return [texts[i] for i in inverse.reshape(-1).tolist()]
 
 
+def shape_of(graph: Graph, index: int) -> str:
+    """The shape of one tensor of a graph: `576x49152`, innermost first."""
+    return _shape_text([graph.tensors["ne"][index].tolist()])
+
+
 def _dimensions(graph: Graph) -> npt.NDArray[np.int64]:
     """The elements of each node and of its first two sources, int64 array [nodes, 3, 4]; of none zeros."""
     tensors = graph.tensors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,6 +47,8 @@ _NO_RUN = 1 << 32
 
 # Records are decoded a window at a time, and never kept: touching new memory costs more than decoding anew.
 _WINDOW_RECORDS = 1 << 18
+# Of chunks that were decoded to look at single runs so many are kept: 16 MB.
+_KEPT_RECORDS = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +230,18 @@ class Process:
             filled = waiting = len(later)
             window[:filled] = later
 
+    def nodes_of(self, run: int) -> Structured:
+        """The executed nodes of one run, by decoding no more than the chunks that may hold some.
+
+        Returns:
+            NODE records in no order: RECORD_DTYPE array [n].
+        """
+        if run <= self._index.last_partial_run:
+            return np.empty(0, RECORD_DTYPE)
+        parts = [self._decoded.records(chunk) for chunk in self._index.of_run(run)]
+        chosen = [part[(part["run"] == run) & (part["kind"] == KIND_NODE)] for part in parts]
+        return np.concatenate([*chosen, np.empty(0, RECORD_DTYPE)])
+
     @property
     def is_large(self) -> bool:
         """Whether it has so many records that a second thread is worth its while."""
@@ -246,6 +261,10 @@ class Process:
     def _index(self) -> _Index:
         return _Index.of(self.file)
 
+    @cached_property
+    def _decoded(self) -> _DecodedChunks:
+        return _DecodedChunks(self.file)
+
 
 @dataclass(frozen=True, slots=True)
 class _Index:
@@ -255,6 +274,7 @@ class _Index:
         others: All records but NODEs: RECORD_DTYPE array [n].
         chunks: The chunks that hold NODEs, sorted by `first_runs`.
         first_runs: The smallest run number among the NODEs of each of them.
+        last_runs: The largest run number in each of them.
         undecodable: Records in chunks that cannot be decoded.
         last_partial_run: Of runs up to this one records may have been let go; 0: of none.
     """
@@ -262,6 +282,7 @@ class _Index:
     others: Structured
     chunks: list[RecordChunk]
     first_runs: npt.NDArray[np.int64]
+    last_runs: npt.NDArray[np.int64]
     undecodable: int
     last_partial_run: int
 
@@ -271,13 +292,20 @@ class _Index:
         half = len(chunks) // 2 if file.record_count > _WINDOW_RECORDS else 0
         passes = side_by_side(lambda part: _Pass(file, part), [part for part in (chunks[:half], chunks[half:]) if part])
         firsts = np.concatenate([*(first for each in passes for first in each.first_runs), np.empty(0, np.int64)])
+        lasts = np.concatenate([*(last for each in passes for last in each.last_runs), np.empty(0, np.int64)])
         order = np.argsort(firsts, kind="stable")
         with_nodes = [chunk for each in passes for chunk in each.chunks]
         rest = np.concatenate([*(found for each in passes for found in each.others), np.empty(0, RECORD_DTYPE)])
         last_partial_run = max((each.last_partial_run for each in passes), default=0)
         rest = rest[: _keep_whole(rest, file, last_partial_run)]
         undecodable = sum(each.undecodable for each in passes)
-        return cls(rest, [with_nodes[i] for i in order], firsts[order], undecodable, last_partial_run)
+        chunks = [with_nodes[i] for i in order]
+        return cls(rest, chunks, firsts[order], lasts[order], undecodable, last_partial_run)
+
+    def of_run(self, run: int) -> list[RecordChunk]:
+        """The chunks that may hold NODEs of a run."""
+        until = int(np.searchsorted(self.first_runs, np.int64(run), "right"))
+        return [self.chunks[i] for i in np.flatnonzero(self.last_runs[:until] >= run).tolist()]
 
 
 class _Pass:
@@ -287,6 +315,7 @@ class _Pass:
         self.others: list[Structured] = []
         self.chunks: list[RecordChunk] = []
         self.first_runs: list[npt.NDArray[np.int64]] = []
+        self.last_runs: list[npt.NDArray[np.int64]] = []
         self.undecodable = self.last_partial_run = 0
         window = np.empty(_WINDOW_RECORDS // 8, RECORD_DTYPE)
         batch: list[RecordChunk] = []
@@ -312,6 +341,7 @@ class _Pass:
             partial = records["run"][records["start"] <= file.whole_from]
             self.last_partial_run = max(self.last_partial_run, int(partial.max(initial=0)))
         run = records["run"].astype(np.int64)
+        last = np.maximum.reduceat(run, starts)
         is_other = records["kind"] != KIND_NODE
         if is_other.any():
             self.others.append(records[is_other])
@@ -320,6 +350,33 @@ class _Pass:
         has_nodes = first != _NO_RUN
         self.chunks.extend(chunk for chunk, has in zip(batch, has_nodes, strict=True) if has)
         self.first_runs.append(first[has_nodes])
+        self.last_runs.append(last[has_nodes])
+
+
+class _DecodedChunks:
+    """The chunks that were decoded last, because who looks at a run looks at its neighbours next.
+
+    Args:
+        file: Whose chunks.
+    """
+
+    def __init__(self, file: ProcessTrace) -> None:
+        self._file = file
+        self._kept: dict[int, Structured] = {}
+        self._lock = threading.Lock()
+
+    def records(self, chunk: RecordChunk) -> Structured:
+        """The records of a chunk, not to be written to: RECORD_DTYPE array [n]."""
+        with self._lock:
+            records = self._kept.pop(chunk.offset, None)
+            if records is None:
+                records = np.empty(chunk.count, RECORD_DTYPE)
+                records = records[: self._file.decode(chunk, records)]
+            self._kept[chunk.offset] = records
+            # The newest stays, however large it is.
+            while len(self._kept) > 1 and sum(map(len, self._kept.values())) > _KEPT_RECORDS:
+                del self._kept[next(iter(self._kept))]
+        return records
 
 
 def _keep_whole(records: Structured, file: ProcessTrace, last_partial_run: int) -> int:

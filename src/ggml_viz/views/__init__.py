@@ -1,1 +1,1 @@
-"""Pictures without a toolkit: what a face draws, as numbers."""
+"""What a face shows of a trace, laid out but not drawn: the same for all faces, without any toolkit."""

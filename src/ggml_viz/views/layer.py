@@ -1,11 +1,11 @@
-"""The nodes and edges of a layer of a graph, or of all layers by role: what `dot` and the picture of a layer show.
+"""The nodes and edges of a layer of a graph, or of all layers by role.
 
 Nodes that compute nothing, as a view or a reshape, are left out: what reads them is joined to what they look at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from ggml_viz.errors import UserError
 from ggml_viz.model.attribution import module_of
-from ggml_viz.model.measured import shape_texts
+from ggml_viz.model.measured import shape_of
 from ggml_viz.model.phases import DECODE
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class LayerNode:
 
     Attributes:
         tensor: Index in the graph; of a fused group the last one's, which is what others read.
+        node: Index of the node, of a fused group the first one's; None: it is not computed in this graph.
         op: What computes it; of a fused group the names of all: `RMS_NORM+MUL`.
         name: Its name.
         shape: Elements of its dimensions, innermost first: `576x3`.
@@ -62,6 +63,7 @@ class LayerNode:
     """
 
     tensor: int
+    node: int | None
     op: str
     name: str
     shape: str
@@ -82,7 +84,7 @@ class Layer:
 
     Attributes:
         of: The graph.
-        number: The layer's number; None: the names of the graph's tensors tell of no layers.
+        number: The layer's number; None: the nodes that belong to no layer.
         nodes: In order of execution, those from outside first.
         edges: Which is read by which, as indices in `nodes`.
         left_out: How many nodes more it has.
@@ -132,14 +134,30 @@ def choose_graph(trace: Trace, number: int | None = None) -> ChosenGraph:
     return max(wanted, key=lambda each: (each.phase == DECODE, each.runs, -each.number))
 
 
-def layer_of(trace: Trace, of: ChosenGraph, number: int | None, most: int) -> Layer:
+def graph_of(trace: Trace, process: int, number: int) -> ChosenGraph:
+    """A graph by its process's index and its number.
+
+    Raises:
+        UserError: There is none.
+    """
+    watched = trace.watched[process] if 0 <= process < len(trace.watched) else None
+    graph = watched.graphs.get(number) if watched else None
+    if watched is None or graph is None:
+        raise UserError(f"the trace has no graph {number} of process {process}", exit_status=2)
+    load = watched.workloads[number]
+    runs = int(np.count_nonzero(watched.runs.graph == number))
+    return ChosenGraph(process, number, graph, load.phase, load.tokens, runs)
+
+
+def layer_of(trace: Trace, of: ChosenGraph, number: int | None, most: int, leaves: bool = False) -> Layer:
     """The nodes of one layer.
 
     Args:
         trace: The trace.
         of: The graph.
-        number: The layer's; None: the first nodes of the graph, whatever layers they belong to.
+        number: The layer's; None: the nodes that belong to none.
         most: So many nodes at most.
+        leaves: With the tensors that no node computes: weights, inputs, caches.
 
     Raises:
         UserError: The graph has no such layer.
@@ -150,9 +168,10 @@ def layer_of(trace: Trace, of: ChosenGraph, number: int | None, most: int) -> La
         there = sorted(set(layers[layers >= 0].tolist()))
         has = f"it has {_ranges(there)}" if there else "the names of its tensors do not tell layers"
         raise UserError(f"graph {of.number} has no layer {number}: {has}", exit_status=2)
-    computing = _computing(graph)
+    computing = computing_nodes(graph)
     times = _Times(trace, of)
-    members = [i for i in range(graph.node_count) if (number is None or layers[i] == number) and computing[i]]
+    inside_layer = layers < 0 if number is None else layers == number
+    members = [i for i in np.flatnonzero(inside_layer).tolist() if computing[i]]
     heads = [i for i in members if i not in times.head_of]
     chosen = heads[:most]
     inside = {node: place for place, node in enumerate(chosen)}
@@ -165,19 +184,17 @@ def layer_of(trace: Trace, of: ChosenGraph, number: int | None, most: int) -> La
             if source in inside:
                 if inside[source] != place:
                     reads[place].add(inside[source])
-            elif source < graph.node_count:
+            elif source < graph.node_count or leaves:
                 outside.setdefault(source, set()).add(place)
 
-    names = _Names(graph)
     levels = [0] * len(chosen)
     # Nodes stand in order of execution; an edge that goes back is from a graph that cannot be.
     for place in range(len(chosen)):
         levels[place] = 1 + max((levels[source] for source in reads[place] if source < place), default=0)
-    before = [names.node(i, graph.op(i), 0, None, 0) for i in outside]
+    before = [_node(graph, [i], 0, None, 0) for i in outside]
     nodes = []
     for place, node in enumerate(chosen):
-        group = times.group(node)
-        nodes.append(names.node(group[-1], "+".join(map(graph.op, group)), levels[place], *times.of(node)))
+        nodes.append(_node(graph, times.group(node), levels[place], *times.of(node)))
     shift = len(before)
     edges = [(i, shift + place) for i, places in enumerate(outside.values()) for place in sorted(places)]
     edges += [(shift + source, shift + place) for place, sources in reads.items() for source in sorted(sources)]
@@ -187,7 +204,7 @@ def layer_of(trace: Trace, of: ChosenGraph, number: int | None, most: int) -> La
 def by_role(trace: Trace, of: ChosenGraph) -> tuple[list[RoleNode], list[tuple[int, int]]]:
     """A graph collapsed: its layers' roles, and which is read by which, as indices."""
     process, graph = trace.watched[of.process], of.graph
-    attribution, computing, times = process.attributions[of.number], _computing(graph), _Times(trace, of)
+    attribution, computing, times = process.attributions[of.number], computing_nodes(graph), _Times(trace, of)
     numbers: dict[tuple[str, str], int] = {}
     group_of: dict[int, int] = {}
     counts: list[int] = []
@@ -259,23 +276,19 @@ class _Times:
         return list(range(node, behind))
 
 
-class _Names:
-    """What the tensors of a graph are called, and their shapes."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._shapes = shape_texts(graph)
-
-    def node(self, index: int, op: str, level: int, mean_s: float | None, executions: int) -> LayerNode:
-        graph = self._graph
-        weight = graph.source(index, 0) if "MUL_MAT" in op else None
-        of_type = index if weight is None else weight
-        type_name = graph.names.get(int(graph.tensors["type"][of_type]), "?")
-        shape = self._shapes[index].partition(" < ")[0]
-        return LayerNode(index, op, graph.name(index), shape, type_name, level, mean_s, executions)
+def _node(graph: Graph, group: Sequence[int], level: int, mean_s: float | None, executions: int) -> LayerNode:
+    index = group[-1]
+    op = "+".join(map(graph.op, group))
+    weight = graph.source(index, 0) if "MUL_MAT" in op else None
+    type_name = graph.names.get(int(graph.tensors["type"][index if weight is None else weight]), "?")
+    node = group[0] if group[0] < graph.node_count else None
+    return LayerNode(
+        *(index, node, op, graph.name(index), shape_of(graph, index), type_name, level, mean_s, executions)
+    )
 
 
-def _computing(graph: Graph) -> list[bool]:
+def computing_nodes(graph: Graph) -> list[bool]:
+    """Whether each node computes something, as a view or a reshape does not: [nodes]."""
     numbers, inverse = np.unique(graph.tensors["op"][: graph.node_count], return_inverse=True)
     does = np.array([graph.names.get(int(number), "?") not in _COMPUTE_NOTHING for number in numbers], bool)
     flags: list[bool] = does[inverse].tolist()
