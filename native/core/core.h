@@ -175,7 +175,8 @@ GV_EXPORT int64_t gv_pyramids_add(struct gv_pyramid *const *pyramids, size_t wor
 GV_EXPORT int64_t gv_pyramid_read(const struct gv_pyramid *pyramid, double from, double until, size_t columns,
                                   uint8_t *out);
 
-/* Spans of a lane, as shares of the window's width: [count] each. `wait` is the last part of `duration`. */
+/* Spans of a lane, as shares of the window's width: [count] each. `wait`, at barriers inside and at the end, is drawn
+ * as the last part of `duration`. */
 struct gv_lane_columns {
     float *begin, *duration, *wait;
     uint32_t *run, *node, *label;
@@ -269,8 +270,8 @@ void gv_view_now(const struct gv_view *view, struct gv_now *now);
  * are gone are removed; those alive are told to stop recording and keep theirs for a later recording. */
 GV_EXPORT void gv_recorder_close(struct gv_recorder *recorder, struct gv_recorder_status *status);
 
-/* Gives back the room of `count` parts of a trace that is still being written: offset and length of each. Returns 0 or a
- * negative errno. */
+/* Gives back the room of `count` parts of a trace that is still being written: offset and length of each. Returns 0 or
+ * a negative errno. */
 GV_EXPORT int gv_file_let_go(int fd, const uint64_t (*parts)[2], size_t count);
 
 /* --- looking at segments, and steering agents --- */

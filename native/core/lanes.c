@@ -253,8 +253,8 @@ int64_t gv_lane_spans(const struct gv_record *records, size_t count, uint32_t wo
             continue;
         }
         unsigned shift = record->shift & 0x0f;
-        double wait = (double)((uint64_t)record->node.wait << shift);
-        double ticks = (double)(((uint64_t)record->node.work + record->node.inner) << shift) + wait;
+        double wait = (double)(((uint64_t)record->node.inner + record->node.wait) << shift);
+        double ticks = (double)((uint64_t)record->node.work << shift) + wait;
         double begin = (double)record->start;
         if (begin >= until || begin + ticks <= from) {
             continue;

@@ -22,7 +22,7 @@ from ggml_viz.settings.load import load
 
 COMMANDS = (
     *("run", "attach", "ps", "ctl"),
-    *("report", "diff", "query", "export", "info"),
+    *("serve", "report", "diff", "query", "export", "info"),
     *("probe", "doctor", "demo", "config", "agent-path"),
 )
 

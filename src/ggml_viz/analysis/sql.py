@@ -6,7 +6,9 @@ arrays that DuckDB reads where they lie. Nothing else can be reached from a quer
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,20 +50,58 @@ class Result:
     batches: Iterator[list[tuple[Any, ...]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What a stranger's query may take. It may read, and nothing else.
+
+    Attributes:
+        seconds: Then it is interrupted.
+        memory_bytes: DuckDB keeps to it, but for what a single function makes.
+        rows: More are not fetched.
+    """
+
+    seconds: float
+    memory_bytes: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRows:
+    """The beginning of what a query returned.
+
+    Attributes:
+        columns: Names.
+        types: DuckDB's names of their types.
+        rows: As many as the guard lets through.
+        truncated: Whether there were more.
+    """
+
+    columns: list[str]
+    types: list[str]
+    rows: list[tuple[Any, ...]]
+    truncated: bool
+
+
 class Database:
     """A connection in which the tables of a trace can be queried.
 
     Args:
         trace: The trace.
+        guard: Set where the queries are a stranger's.
 
     Raises:
         UserError: DuckDB is not installed.
     """
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, guard: Guard | None = None) -> None:
         duckdb = self._duckdb = need_extra("duckdb", "sql")
         self._trace = trace
-        self._connection = duckdb.connect(config={"python_enable_replacements": False})
+        self._guard = guard
+        config: dict[str, Any] = {"python_enable_replacements": False}
+        if guard:
+            # What finds no room in memory would be written to files.
+            config |= {"memory_limit": f"{guard.memory_bytes // 1000}KB", "temp_directory": "", "threads": 2}
+        self._connection = duckdb.connect(config=config)
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
         self._given: dict[str, set[str]] = {}
@@ -73,10 +113,9 @@ class Database:
             UserError: It is wrong, with what DuckDB says of it.
             KeyboardInterrupt: It was interrupted.
         """
-        for table, columns in _named(sql).items():
-            self._give(table, columns)
+        self.prepare(sql)
         try:
-            cursor = self._connection.execute(sql)
+            cursor = self._execute(sql)
         except self._duckdb.BinderException as error:
             # It may name columns in a way that its text does not show.
             missing = [table for table in _named(sql) if self._given[table] != set(self._trace.table(table))]
@@ -85,7 +124,7 @@ class Database:
             for table in missing:
                 self._give(table, self._trace.table(table).columns)
             try:
-                cursor = self._connection.execute(sql)
+                cursor = self._execute(sql)
             except self._duckdb.Error as second:
                 raise _told(second) from None
         except self._duckdb.InterruptException:
@@ -94,6 +133,38 @@ class Database:
             raise _told(error) from None
         described = cursor.description or []
         return Result([row[0] for row in described], [str(row[1]) for row in described], self._batches(cursor))
+
+    def prepare(self, sql: str) -> None:
+        """Makes the tables that a query names, which is what takes long of its first one."""
+        for table, columns in _named(sql).items():
+            self._give(table, columns)
+
+    def first_rows(self, sql: str) -> FirstRows:
+        """Runs a stranger's query.
+
+        Raises:
+            UserError: It is wrong, is not one that reads, or takes more than the guard lets it.
+        """
+        guard = self._guard
+        assert guard is not None
+        timer = threading.Timer(guard.seconds, self._connection.interrupt)
+        timer.start()
+        try:
+            result = self.query(sql)
+            rows: list[tuple[Any, ...]] = []
+            for batch in result.batches:
+                rows += batch
+                if len(rows) > guard.rows:
+                    break
+            return FirstRows(result.columns, result.types, rows[: guard.rows], len(rows) > guard.rows)
+        except KeyboardInterrupt:
+            raise UserError(
+                f"the query took longer than {guard.seconds:.0f} s and was ended", "Ask for less."
+            ) from None
+        finally:
+            timer.cancel()
+            with contextlib.suppress(self._duckdb.Error):  # there is none, where the query was refused
+                self._connection.rollback()
 
     def write_parquet(self, sql: str, path: Path) -> int:
         """Writes what a query returns to a Parquet file, and returns how many rows that is.
@@ -115,6 +186,20 @@ class Database:
             except self._duckdb.Error as error:
                 raise _told(error) from None
         return len(rows)
+
+    def _execute(self, sql: str) -> Any:
+        if self._guard is None:
+            return self._connection.execute(sql)
+        statements = self._duckdb.extract_statements(sql)
+        if len(statements) != 1 or statements[0].type != self._duckdb.StatementType.SELECT:
+            raise UserError("only one SELECT can be asked at a time", "For example: FROM runs LIMIT 10")
+        # Even a SELECT can write, in its WITH.
+        self._connection.execute("BEGIN TRANSACTION READ ONLY")
+        try:
+            return self._connection.execute(sql)
+        except BaseException:
+            self._connection.rollback()
+            raise
 
     def _batches(self, cursor: Any) -> Iterator[list[tuple[Any, ...]]]:
         try:

@@ -8,10 +8,12 @@ timeline's coarser levels.
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,8 +129,8 @@ class Watch:
         self._now: native.Now | None = None
         self._let_go_at = time.monotonic() + _LET_GO_EVERY_S
         self._summary: tuple[float, Summary] | None = None
-        self._changed = threading.Condition()
-        self._steps = 0
+        self.steps = 0
+        self._listeners: list[Callable[[], None]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"watch {self.pid}", daemon=True)
         self._step()
@@ -197,11 +199,19 @@ class Watch:
             ]
             return Instant(at_s, workers, runs)
 
-    def wait(self, steps: int, timeout_s: float) -> int:
-        """Waits until more than so many steps have been made, or the time is over, and returns how many there were."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._steps > steps or self.ended, timeout_s)
-            return self._steps
+    def path(self) -> Path:
+        """A name under which what is kept can be opened while this lives."""
+        return Path(f"/proc/{os.getpid()}/fd/{self._file.descriptor}")
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Has something called, in another thread, whenever records were taken in. Returns how to end that."""
+        self._listeners.append(listener)
+
+        def end() -> None:
+            with suppress(ValueError):
+                self._listeners.remove(listener)
+
+        return end
 
     def close(self) -> None:
         """Stops watching; the process runs on as it did."""
@@ -230,8 +240,7 @@ class Watch:
             self.ended = True
             self._summary = None
         _LOG.info("process %d: %d records seen, %d lost", self.pid, status.records, status.lost)
-        with self._changed:
-            self._changed.notify_all()
+        self._tell()
 
     def _step(self) -> None:
         with self.lock:
@@ -240,9 +249,12 @@ class Watch:
             self.error = status.error
             self._grow()
             self.ended = bool(status.processes) and not status.alive
-        with self._changed:
-            self._steps += 1
-            self._changed.notify_all()
+        self._tell()
+
+    def _tell(self) -> None:
+        self.steps += 1
+        for listener in list(self._listeners):
+            listener()
 
     def _grow(self) -> None:
         """Takes in what was drained."""
@@ -263,4 +275,6 @@ class Watch:
             self._let_go_at = time.monotonic() + _LET_GO_EVERY_S
             if count := self._file.let_go(file, self._keep_bytes):
                 self._taken_in -= count
-                self.timeline.let_go(0, file.chunks_from(0)[0].offset if file.chunk_count else 1 << 62)
+                kept_from = file.chunks_from(0)[0].offset if file.chunk_count else 1 << 62
+                process.forget_before(kept_from)
+                self.timeline.let_go(0, kept_from)

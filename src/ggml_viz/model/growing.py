@@ -140,6 +140,7 @@ class GrowingProcess(Process):
         self._totals: Structured = np.zeros(2, NODE_TOTAL_DTYPE)
         self._workers: Structured = np.zeros((1, MAX_WORKERS), WORKER_TOTAL_DTYPE)
         self._counted = np.zeros((2, _BINS), np.int64)
+        self._node_chunks: list[tuple[RecordChunk, int, int]] = []
         self._buffers: tuple[tuple[int, int, int], list[BufferLife]] = ((-1, 0, 0), [])
         self._times: _Times | None = None
 
@@ -261,6 +262,7 @@ class GrowingProcess(Process):
         for chunk in chunks:
             filled += self.file.decode(chunk, records[filled:])
         records = records[:filled]
+        self._note_chunks(chunks, records)
         kinds = records["kind"]
         for kind, rows in self._rows.items():
             rows.add(records[kinds == kind])
@@ -273,6 +275,27 @@ class GrowingProcess(Process):
         whole = self._ended.pop(0) if len(self._ended) > _STEPS_UNTIL_WHOLE else self._ended[0][:0]
         self._add_up(whole)
         return records
+
+    def nodes_of(self, run: int) -> Structured:
+        """The executed nodes of one run: those NODEs that are still kept, RECORD_DTYPE array [n]."""
+        chunks = [chunk for chunk, first, last in self._node_chunks if first <= run <= last]
+        parts = [self._decoded.records(chunk) for chunk in chunks]
+        chosen = [part[(part["run"] == run) & (part["kind"] == KIND_NODE)] for part in parts]
+        return np.concatenate([*chosen, np.empty(0, RECORD_DTYPE)])
+
+    def _note_chunks(self, chunks: Sequence[RecordChunk], records: Structured) -> None:
+        """Remembers which runs the nodes of each chunk are of."""
+        at = 0
+        for chunk in chunks:
+            own = records[at : at + chunk.count]
+            at += chunk.count
+            runs = own["run"][own["kind"] == KIND_NODE]
+            if len(runs):
+                self._node_chunks.append((chunk, int(runs.min()), int(runs.max())))
+
+    def forget_before(self, offset: int) -> None:
+        """Forgets the chunks before an offset of the file, which has let go of them."""
+        self._node_chunks = [row for row in self._node_chunks if row[0].offset >= offset]
 
     def finish(self) -> None:
         """Adds up what still waits: nothing more will come."""

@@ -245,6 +245,7 @@ class GrowingTrace:
 
     Attributes:
         file: What it holds so far.
+        descriptor: Of the open file.
 
     Raises:
         UserError: It is no trace.
@@ -253,14 +254,14 @@ class GrowingTrace:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.file = TraceFile(os.fspath(path), VERSION, Integrity(file_bytes=0), [])
         # Written to only in order to let go of what is old.
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
     def grow(self) -> None:
         """Takes in the chunks that have been written since the last call."""
-        size = os.fstat(self._descriptor).st_size
+        size = os.fstat(self.descriptor).st_size
         if size <= self.file.integrity.readable_bytes:
             return
-        data = mmap.mmap(self._descriptor, size, access=mmap.ACCESS_READ)
+        data = mmap.mmap(self.descriptor, size, access=mmap.ACCESS_READ)
         if not self.file.integrity.file_bytes:
             check_file_header(self.file.path, data[: FILE_HEADER.size])
         for process in self.file.processes:
@@ -291,7 +292,7 @@ class GrowingTrace:
             last = np.empty(chunks[count - 1].count, RECORD_DTYPE)
             last = last[: process.decode(chunks[count - 1], last)]
             process.whole_from = max(process.whole_from, int(last["start"].max(initial=0)))
-            file_let_go(self._descriptor, [(chunk.offset, chunk.length) for chunk in chunks[:count]])
+            file_let_go(self.descriptor, [(chunk.offset, chunk.length) for chunk in chunks[:count]])
             process.recorded = max(process.recorded, process.record_count)
             process.record_count -= sum(chunk.count for chunk in chunks[:count])
             del process._chunks[: 4 * count]
@@ -299,7 +300,7 @@ class GrowingTrace:
 
     def close(self) -> None:
         """Closes the file; what was taken in stays readable."""
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
 
 def _take_in(process: ProcessTrace, chunk: Chunk) -> str | None:

@@ -347,6 +347,55 @@ def describe_node(trace: Trace, process: int, run: int, node: int) -> NodeDetail
     }
 
 
+def describe_run(trace: Trace, process: int, run: int, begin_s: float) -> NodeDetails:
+    """What is known of a run, in the same words; of one in progress only when it began.
+
+    Args:
+        trace: The trace.
+        process: Index of the process.
+        run: Number of the run.
+        begin_s: When it began, should nothing else be known of it.
+
+    Raises:
+        UserError: There is no such process.
+    """
+    watched = _process(trace, process)
+    runs = watched.runs
+    row = int(np.searchsorted(runs.number, np.uint32(run))) if 0 < run < 1 << 32 else len(runs)
+    known = row < len(runs) and int(runs.number[row]) == run
+    phase = PHASES[int(runs.phase[row])] if known else ""
+    number = int(runs.graph[row]) if known else 0
+    details: NodeDetails = {
+        "title": f"{phase}, {int(runs.tokens[row])} tokens" if known and runs.tokens[row] else phase or "graph",
+        "op": "",
+        "kind": kind_index(""),
+        "role": "",
+        "layer": None,
+        "tensor": "",
+        "shape": "",
+        "types": "",
+        "sources": [],
+        "phase": phase,
+        "run": run,
+        "graph": number,
+        "node": 0,
+        "process": process,
+        "begin_s": float(_since_s(trace, watched, runs.begin[row : row + 1])[0]) if known else begin_s,
+        "wall_s": float(watched.clock.seconds(runs.duration[row])) if known else 0.0,
+        "work_s": 0.0,
+        "wait_s": 0.0,
+        "workers": [],
+        "flops": None,
+        "bytes": None,
+        "gbps": None,
+        "gflops": None,
+        "floor_s": None,
+        "backend": None,
+        "typical": None,
+    }
+    return details
+
+
 def _process(trace: Trace, index: int) -> Process:
     if not 0 <= index < len(trace.watched):
         raise UserError(f"the trace has no process {index}", exit_status=2)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MAX_COLUMNS = 8192
 
 
-def tokens_per_second(trace: Trace, from_s: float, until_s: float, columns: int) -> dict[str, Any]:
+def over_time(trace: Trace, from_s: float, until_s: float, columns: int) -> dict[str, Any]:
     """The tokens per second of each phase, over time, as docs/http-api.md has them.
 
     The tokens of a step (a run until the next begins) are spread evenly over it; a column's rate is what fell into it

@@ -73,8 +73,8 @@ _LIVE_BUCKETS = 1 << 16
 _LIVE_LEVELS = 10
 
 # Lanes are numbered by process and what they show.
-_LANES_PER_PROCESS = 4096
-_PHASES, _GRAPHS, _COPIES, _SPLITS, _WORKERS = 0, 1, 2, 16, 1024
+LANES_PER_PROCESS = 4096
+_PHASES, _GRAPHS, _COPIES, _SPLITS, FIRST_WORKER = 0, 1, 2, 16, 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +335,11 @@ class _Workers:
                 own = self._narrow(table, runs, worker, begin, end, column)
                 yield SHARES, window.columns, own.read(begin, end, window.columns).tobytes()
 
+    def busy(self, window: _Window) -> list[npt.NDArray[np.float64]]:
+        """What share of each column each worker was at work."""
+        read = (pyramid.read(window.begin, window.end, window.columns) for pyramid in self._pyramids)
+        return [np.minimum(parts[:, :, 0].sum(axis=1) / 255, 1) for parts in read]
+
     def _narrow(
         self, table: Structured, runs: Structured, worker: int, begin: float, end: float, column: float
     ) -> Pyramid:
@@ -437,7 +442,7 @@ class _Lines:
         """From top to bottom."""
         intervals = [self._phases, self._graphs, *(self._splits[number] for number in sorted(self._splits))]
         lanes = [lane.lane for lane in (*intervals, *([self._copies] if self._has_copies else []))]
-        first = self.first + _WORKERS
+        first = self.first + FIRST_WORKER
         return lanes + [Lane(first + i, "ops", f"thread {i}", self._pid, i) for i in range(len(self.workers))]
 
     def intervals(
@@ -486,7 +491,7 @@ class _Lines:
         begin, took = splits["start"].astype(np.float64), shifted(splits, "duration").astype(np.float64)
         for backend in np.unique(splits["backend"]).tolist():
             name = self._process.file.definitions.backends.get(backend, "?")
-            number = self.first + _SPLITS + min(backend, _WORKERS - _SPLITS - 1)
+            number = self.first + _SPLITS + min(backend, FIRST_WORKER - _SPLITS - 1)
             lane = self._splits.get(number)
             if lane is None:
                 made = Lane(number, "splits", f"splits on {name}", self._pid)
@@ -629,6 +634,15 @@ class Timeline:
         start = head + b"".join(table)
         return b"".join([start, bytes(_aligned(len(start)) - len(start)), *pieces])
 
+    def busy(self, from_s: float, until_s: float, columns: int) -> list[float] | None:
+        """The mean share of each column that workers were at work, waits left out; None: there are no workers."""
+        with self._lock:
+            shares = []
+            for process, lines in zip(self._trace.watched, self._lines, strict=False):
+                ticks = self._ticks(process)
+                shares += lines.workers.busy(_Window(ticks(from_s), ticks(until_s), columns))
+        return [round(float(share), 3) for share in np.mean(shares, axis=0)] if shares else None
+
     def _payloads(
         self, from_s: float, until_s: float, columns: int, lanes: Collection[int] | None, spans_only: bool
     ) -> Iterator[tuple[int, tuple[int, int, bytes]]]:
@@ -638,7 +652,7 @@ class Timeline:
             for lane, extra in lines.intervals(self.latest_s, ticks):
                 if lanes is None or lane.lane.id in lanes:
                     yield lane.lane.id, lane.payload(window, spans_only, extra)
-            first, count = lines.first + _WORKERS, len(lines.workers)
+            first, count = lines.first + FIRST_WORKER, len(lines.workers)
             workers = [worker for worker in range(count) if lanes is None or first + worker in lanes]
             if workers:
                 found = lines.workers.payloads(window, workers, spans_only)
@@ -646,7 +660,7 @@ class Timeline:
                     yield first + worker, payload
 
     def _add_process(self, process: Process) -> _Lines:
-        self._lines.append(_Lines(process, len(self._lines) * _LANES_PER_PROCESS, self._labels))
+        self._lines.append(_Lines(process, len(self._lines) * LANES_PER_PROCESS, self._labels))
         return self._lines[-1]
 
     def _ticks(self, process: Process) -> Callable[[float], float]:

@@ -1,0 +1,736 @@
+"""What can be looked at: traces here, live processes by another class of the same shape, and the list of all."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import stat
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TypeVar
+
+from ggml_viz.analysis.contents import command_line, wall_time
+from ggml_viz.analysis.diff import compare_profiles
+from ggml_viz.analysis.profile import Profile, profile
+from ggml_viz.analysis.summary import Summary, summarize
+from ggml_viz.errors import UserError
+from ggml_viz.export import chrome, perfetto, speedscope, table
+from ggml_viz.export.selection import Selection
+from ggml_viz.model.part import PartOfTrace
+from ggml_viz.model.table import Column, Text
+from ggml_viz.model.tables import FIELDS, make_table
+from ggml_viz.model.trace import Trace
+from ggml_viz.server.answers import ApiError
+from ggml_viz.server.sandbox import Sandbox
+from ggml_viz.trace.chunks import Integrity
+from ggml_viz.trace.definitions import DETAIL_NAMES
+from ggml_viz.trace.reader import TraceFile
+from ggml_viz.views import graph as graph_view
+from ggml_viz.views import memory as memory_view
+from ggml_viz.views import nodes, series
+from ggml_viz.views.timeline import FIRST_WORKER, LANES_PER_PROCESS, Timeline
+
+SUFFIX = ".ggmlviz"
+EXPORTS = ("chrome", "perfetto", "speedscope", "csv", "ggmlviz")
+ACTIONS = ("pause", "resume", "stop", "detail", "record", "stop-recording")
+
+_log = logging.getLogger("ggml_viz.server")
+_Value = TypeVar("_Value")
+_Kept = TypeVar("_Kept")
+
+# Answers that depend on what was asked for, of which some are kept.
+_RECENT = 32
+# Columns of longer tables are made for a request, one at a time, and let go of again: all of them fill the memory.
+_LONG_TABLE_ROWS = 2_000_000
+_COPY_BYTES = 1 << 20
+# Of a folder, so many traces stay open.
+_MOST_OPEN = 8
+# A file that changed is opened anew when it has not changed for so long.
+_SETTLED_S = 2.0
+_LOOK_AGAIN_S = 1.0
+
+
+class Source(ABC):
+    """A trace or a live process, as the routes see it: each method answers one of them, in JSON-able data.
+
+    Methods may take long and are called in threads, several at once. What they raise is an ApiError, or a UserError for
+    what cannot be done with this source.
+
+    Attributes:
+        id: Its name in addresses.
+    """
+
+    id: str
+    is_live: bool
+
+    @property
+    def steps(self) -> int:
+        """How often something new came; of a trace nothing does."""
+        return 0
+
+    @property
+    def duration_s(self) -> float:
+        """How long it has lasted so far."""
+        return float(self.describe()["duration_s"])
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Has something called, in another thread, whenever something new came. Returns how to end that."""
+        return lambda: None
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Source: what it is and how it stands; at once."""
+
+    def opened(self) -> dict[str, Any]:
+        """The same for somebody who is going to look at it."""
+        return self.describe()
+
+    @abstractmethod
+    def report(self, from_s: float | None = None, until_s: float | None = None) -> dict[str, Any]:
+        """Schema 1 of `report --json`: of all, or of the runs that began in an interval."""
+
+    @abstractmethod
+    def series(self, columns: int, from_s: float | None, until_s: float | None) -> dict[str, Any]:
+        """Series: tokens per second and busy threads over time."""
+
+    @abstractmethod
+    def now(self) -> dict[str, Any]:
+        """Now: what each thread does this instant."""
+
+    @abstractmethod
+    def timeline(self) -> dict[str, Any]:
+        """Timeline: its lanes and labels."""
+
+    @abstractmethod
+    def tile(
+        self, from_s: float, until_s: float, columns: int, lanes: Sequence[int] | None, spans: bool, request: int
+    ) -> bytes:
+        """A tile: what lanes show of an interval."""
+
+    @abstractmethod
+    def span(self, lane: int, run: int, node: int, begin_s: float) -> dict[str, Any]:
+        """Span: all that is known of one bar of the timeline."""
+
+    @abstractmethod
+    def search(self, text: str, limit: int) -> dict[str, Any]:
+        """Matches: nodes whose name, op or role has a text in it."""
+
+    @abstractmethod
+    def occurrence(
+        self, process: int, graph: int, node: int, after_s: float | None, before_s: float | None
+    ) -> dict[str, Any]:
+        """Occurrence: the next execution of a node after a moment, or the last before one."""
+
+    @abstractmethod
+    def graphs(self) -> dict[str, Any]:
+        """Graphs: those that were computed."""
+
+    @abstractmethod
+    def layers(self, process: int, graph: int) -> dict[str, Any]:
+        """Layers: of one graph."""
+
+    @abstractmethod
+    def layer(self, process: int, graph: int, layer: int | None) -> dict[str, Any]:
+        """Layer: its nodes, set out; None: those outside layers."""
+
+    @abstractmethod
+    def memory(self) -> dict[str, Any]:
+        """Memory: buffers over time."""
+
+    @abstractmethod
+    def arena(self, process: int, graph: int, placement: int, buffer: int) -> dict[str, Any]:
+        """Arena: how tensors share one buffer."""
+
+    @abstractmethod
+    def tables(self) -> dict[str, Any]:
+        """Tables: their columns."""
+
+    @abstractmethod
+    def rows(self, name: str, offset: int, limit: int) -> dict[str, Any]:
+        """Rows: of one table."""
+
+    @abstractmethod
+    def sql(self, query: str) -> dict[str, Any]:
+        """Answer: of a query."""
+
+    @abstractmethod
+    def control(self, action: str, level: str | None) -> dict[str, Any]:
+        """Source: after it was told to do something."""
+
+    @abstractmethod
+    def export(self, format: str, out: BinaryIO, from_s: float | None, until_s: float | None, table_name: str) -> None:
+        """Writes it, or the interval of it, in one of EXPORTS."""
+
+    @abstractmethod
+    def profile(self) -> Profile:
+        """What a comparison compares."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends what it has started; it is not asked any more."""
+
+
+class Provider(Protocol):
+    """Something that has sources: files, or the live processes of this user."""
+
+    def sources(self) -> Sequence[Source]:
+        """Those that there are now, in the order in which they are shown."""
+
+    def close(self) -> None:
+        """Ends them all."""
+
+
+class Catalog:
+    """All sources of a server.
+
+    Args:
+        providers: Who has some.
+    """
+
+    def __init__(self, providers: Sequence[Provider]) -> None:
+        self._providers = list(providers)
+
+    def sources(self) -> list[Source]:
+        """Those that there are now."""
+        return [source for provider in self._providers for source in provider.sources()]
+
+    def get(self, identifier: str) -> Source:
+        """The source of that id.
+
+        Raises:
+            ApiError: There is none.
+        """
+        for source in self.sources():
+            if source.id == identifier:
+                return source
+        raise ApiError(404, f"there is no source {identifier[:80]}", "GET /api/v1/sources lists them.")
+
+    def compare(self, before: str, after: str) -> dict[str, Any]:
+        """Schema 1 of `diff --json`, of two sources."""
+        first, second = self.get(before), self.get(after)
+        return compare_profiles([first.profile()], [second.profile()]).to_json()
+
+    def close(self) -> None:
+        """Ends them all."""
+        for provider in self._providers:
+            provider.close()
+
+
+class TraceFiles:
+    """The traces named on the command line, and those in a folder.
+
+    Args:
+        files: Traces that stay open.
+        folder: Whose traces are shown, and opened when somebody looks.
+        naming: A file of naming rules beyond those that come with ggml-viz.
+    """
+
+    def __init__(self, files: Sequence[Path] = (), folder: Path | None = None, naming: Path | None = None) -> None:
+        self._files = [path.resolve() for path in files]
+        self._folder = folder.resolve() if folder else None
+        self._naming = naming
+        self._lock = threading.Lock()
+        self._sources: dict[Path, TraceSource] = {}
+        self._looked_at = float("-inf")
+
+    def sources(self) -> list[Source]:
+        """Those that there are now, by their order on the command line, then by name."""
+        with self._lock:
+            if time.monotonic() - self._looked_at > _LOOK_AGAIN_S:
+                self._look()
+                self._looked_at = time.monotonic()
+            return list(self._sources.values())
+
+    def load_named(self) -> None:
+        """Begins to load what the command line names."""
+        named = set(self._files)
+        for source in self.sources():
+            if isinstance(source, TraceSource) and source.path in named:
+                source.start()
+
+    def close(self) -> None:
+        """Closes them all."""
+        with self._lock:
+            for source in self._sources.values():
+                source.close()
+
+    def _look(self) -> None:
+        paths = [*self._files, *(path for path in self._in_folder() if path not in self._files)]
+        known = self._sources
+        taken = {source.id for source in known.values()}
+        self._sources = {}
+        for path in paths:
+            source = known.pop(path, None)
+            if source is not None and source.has_changed():
+                source.close()
+                source = TraceSource(source.id, path, self._naming)
+            if source is None:
+                source = TraceSource(_identifier(path.stem, taken), path, self._naming)
+                taken.add(source.id)
+            self._sources[path] = source
+        for gone in known.values():
+            gone.close()
+        self._let_go()
+
+    def _in_folder(self) -> list[Path]:
+        """Its traces; a link that leads out of it is none."""
+        if self._folder is None:
+            return []
+        found = []
+        with contextlib.suppress(OSError):
+            for path in sorted(self._folder.glob(f"*{SUFFIX}")):
+                real = path.resolve()
+                if not path.name.startswith(".") and real.is_relative_to(self._folder) and real.is_file():
+                    found.append(real)
+        return found
+
+    def _let_go(self) -> None:
+        """Closes what nobody has looked at for longest, if too much of the folder is open."""
+        named = set(self._files)
+        open_ones = [source for path, source in self._sources.items() if path not in named and source.is_loaded]
+        for source in sorted(open_ones, key=lambda source: source.used_at)[: max(len(open_ones) - _MOST_OPEN, 0)]:
+            self._sources[source.path] = TraceSource(source.id, source.path, self._naming)
+            source.close()
+
+
+class TraceSource(Source):
+    """A trace file.
+
+    Args:
+        identifier: Its id.
+        path: The file.
+        naming: A file of naming rules beyond those that come with ggml-viz.
+    """
+
+    is_live = False
+
+    def __init__(self, identifier: str, path: Path, naming: Path | None = None) -> None:
+        self.id = identifier
+        self.path = path
+        self.used_at = 0.0
+        self._naming = naming
+        self._signature = _signature(path)
+        self._changed: tuple[tuple[int, ...], float] | None = None
+        self._lock = threading.Lock()
+        # What adds a trace up shares what it has made; only one at a time makes it.
+        self._adding_up = threading.RLock()
+        self._made: dict[Any, Future[Any]] = {}
+        self._recent: OrderedDict[Any, Future[Any]] = OrderedDict()
+        self._loader: threading.Thread | None = None
+        self._progress = 0.0
+        self._error: str | None = None
+        self._described: dict[str, Any] | None = None
+        self._sandbox: Sandbox | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether somebody has asked for more than its name."""
+        return self._loader is not None
+
+    def has_changed(self) -> bool:
+        """Whether the file is another than the one that was opened, and has come to rest."""
+        if self._loader is None:
+            return False
+        signature = _signature(self.path)
+        if signature == self._signature or not signature:
+            self._changed = None
+            return False
+        now = time.monotonic()
+        if self._changed is None or self._changed[0] != signature:
+            self._changed = signature, now
+        return now - self._changed[1] > _SETTLED_S
+
+    def start(self) -> None:
+        """Begins to load it, if nobody did."""
+        self.used_at = time.monotonic()
+        with self._lock:
+            if self._loader is None:
+                self._loader = threading.Thread(target=self._load, name=f"load {self.id}", daemon=True)
+                self._loader.start()
+
+    def opened(self) -> dict[str, Any]:
+        """Source; it begins to load."""
+        self.start()
+        return self.describe()
+
+    def describe(self) -> dict[str, Any]:
+        """Source, as far as it is known."""
+        described: dict[str, Any] = {
+            "id": self.id,
+            "kind": "trace",
+            "name": self.path.name,
+            "command": "",
+            "pid": None,
+            "ggml_version": "",
+            "backends": [],
+            "threads": 0,
+            "state": "idle",
+            "progress": self._progress,
+            "started": "",
+            "duration_s": 0.0,
+            "phase": None,
+            "tokens_per_second": None,
+            "records": 0,
+            "lost": 0,
+            "detail": None,
+            "recording": None,
+            "error": self._error,
+        }
+        if self._error is not None:
+            return described | {"state": "failed"}
+        if self._described is not None:
+            return described | self._described | {"state": "ready", "progress": 1.0}
+        return described | {"state": "idle" if self._loader is None else "loading"}
+
+    def report(self, from_s: float | None = None, until_s: float | None = None) -> dict[str, Any]:
+        """Of all its runs, or of those that began in an interval."""
+        if from_s is None and until_s is None:
+            return self.summary().to_json()
+        begin, end = from_s or 0.0, float("inf") if until_s is None else until_s
+        return self._sometimes(
+            ("report", begin, end), lambda: summarize(PartOfTrace(self._trace(), begin, end)).to_json()
+        )
+
+    def summary(self) -> Summary:
+        """The report, as a data class."""
+        return self._once("summary", lambda: summarize(self._trace()))
+
+    def series(self, columns: int, from_s: float | None, until_s: float | None) -> dict[str, Any]:
+        """Of all, or of an interval."""
+        trace = self._trace()
+        end_s = trace.duration_s if until_s is None else until_s
+        return series_of(trace, self._timeline(), columns, from_s or 0.0, end_s)
+
+    def now(self) -> dict[str, Any]:
+        """Nothing: it is over."""
+        return {"at_s": self._trace().duration_s, "phase": None, "threads": [], "runs": []}
+
+    def timeline(self) -> dict[str, Any]:
+        """Its lanes and labels."""
+        return self._timeline().describe()
+
+    def tile(
+        self, from_s: float, until_s: float, columns: int, lanes: Sequence[int] | None, spans: bool, request: int
+    ) -> bytes:
+        """What lanes show of an interval."""
+        return tile_of(self._timeline(), from_s, until_s, columns, lanes, spans, request)
+
+    def span(self, lane: int, run: int, node: int, begin_s: float) -> dict[str, Any]:
+        """All that is known of one bar."""
+        self.summary()  # what is typical of a node is said once all nodes are added up
+        return span_of(self._trace(), lane, run, node, begin_s)
+
+    def search(self, text: str, limit: int) -> dict[str, Any]:
+        """Nodes whose name, op or role has a text in it."""
+        return dict(nodes.search(self._trace(), text, limit))
+
+    def occurrence(
+        self, process: int, graph: int, node: int, after_s: float | None, before_s: float | None
+    ) -> dict[str, Any]:
+        """The next or the last execution of a node."""
+        return occurrence_of(self._trace(), process, graph, node, after_s, before_s)
+
+    def graphs(self) -> dict[str, Any]:
+        """Those that were computed."""
+        self.summary()
+        return dict(graph_view.graph_list(self._trace()))
+
+    def layers(self, process: int, graph: int) -> dict[str, Any]:
+        """Those of one graph."""
+        self.summary()
+        return found(lambda: graph_view.layers_of(self._trace(), process, graph))
+
+    def layer(self, process: int, graph: int, layer: int | None) -> dict[str, Any]:
+        """Its nodes, set out."""
+        self.summary()
+        return found(lambda: graph_view.layer_layout(self._trace(), process, graph, layer))
+
+    def memory(self) -> dict[str, Any]:
+        """Buffers over time."""
+        return self._once("memory", lambda: dict(memory_view.memory_over_time(self._trace())))
+
+    def arena(self, process: int, graph: int, placement: int, buffer: int) -> dict[str, Any]:
+        """How tensors share one buffer."""
+        return found(lambda: memory_view.arena_map(self._trace(), process, graph, placement, buffer))
+
+    def tables(self) -> dict[str, Any]:
+        """Its tables and their columns."""
+        return self._once("tables", lambda: describe_tables(self._trace()))
+
+    def rows(self, name: str, offset: int, limit: int) -> dict[str, Any]:
+        """Some rows of one of its tables."""
+        if name not in FIELDS:
+            raise ApiError(404, f"there is no table {name[:40]}", f"There are: {', '.join(FIELDS)}.")
+        trace = self._trace()
+        with self._adding_up:
+            return some_rows(trace, name, offset, limit)
+
+    def sql(self, query: str) -> dict[str, Any]:
+        """What a query returns, asked in a process of its own."""
+        self._trace()
+        with self._lock:
+            if self._sandbox is None:
+                self._sandbox = Sandbox(self.path, self._naming)
+        return self._sandbox.ask(query)
+
+    def control(self, action: str, level: str | None) -> dict[str, Any]:
+        """Nothing: it is over.
+
+        Raises:
+            UserError: Always.
+        """
+        raise UserError("a trace that was recorded cannot be controlled", "Only a live process can.")
+
+    def export(self, format: str, out: BinaryIO, from_s: float | None, until_s: float | None, table_name: str) -> None:
+        """Writes it in one of EXPORTS."""
+        if format == "ggmlviz":
+            if from_s is not None or until_s is not None:
+                raise ApiError(400, "a trace file is exported whole", "Leave from_s and until_s out.")
+            with self.path.open("rb") as file:
+                while part := file.read(_COPY_BYTES):
+                    out.write(part)
+            return
+        selection = Selection(self._trace(), from_s or 0.0, float("inf") if until_s is None else until_s)
+        if format == "csv":
+            table.write_csv(selection, table_name, out)
+        else:
+            {"chrome": chrome, "perfetto": perfetto, "speedscope": speedscope}[format].write(selection, out)
+
+    def profile(self) -> Profile:
+        """What a comparison compares."""
+        self._trace()
+        return self._sometimes("profile", lambda: profile(str(self.path), executions=True, naming=self._naming))
+
+    def close(self) -> None:
+        """Ends its process for SQL; what is being computed goes on to its end."""
+        with self._lock:
+            if self._sandbox is not None:
+                self._sandbox.close()
+
+    def _load(self) -> None:
+        try:
+            trace = self._open()
+            self._progress = 0.2
+            described = describe_trace(trace)
+            self._timeline()
+            self._progress = 0.6
+            self.summary()
+            self._described = described
+        except UserError as error:
+            self._error = error.message
+        except Exception as error:  # a damaged trace may do anything; whoever looks is told, and the server goes on
+            _log.exception("%s cannot be shown", self.path)
+            self._error = f"{self.path.name} cannot be shown: {error}"
+
+    def _open(self) -> Trace:
+        return self._once("trace", lambda: Trace.open(self.path, self._naming))
+
+    def _trace(self) -> Trace:
+        """The trace, once it is open.
+
+        Raises:
+            UserError: It is none.
+        """
+        self.start()
+        if self._error is not None:
+            raise UserError(self._error)
+        return self._open()
+
+    def _timeline(self) -> Timeline:
+        trace = self._trace()
+
+        def make() -> Timeline:
+            timeline = Timeline(trace)
+            timeline.build(self._set_progress)
+            return timeline
+
+        return self._once("timeline", make)
+
+    def _set_progress(self, share: float) -> None:
+        self._progress = 0.2 + 0.4 * share
+
+    def _once(self, key: str, make: Callable[[], _Value]) -> _Value:
+        """What is made once and kept for good."""
+        with self._lock:
+            future = self._made.get(key)
+            mine = future is None
+            if future is None:
+                future = self._made[key] = Future()
+        return self._fulfilled(future, make, lambda: self._made.pop(key, None)) if mine else future.result()
+
+    def _sometimes(self, key: Any, make: Callable[[], _Value]) -> _Value:
+        """What is kept until too much else was asked for."""
+        with self._lock:
+            future = self._recent.get(key)
+            mine = future is None
+            if future is None:
+                future = self._recent[key] = Future()
+            self._recent.move_to_end(key)
+            while len(self._recent) > _RECENT:
+                self._recent.popitem(last=False)
+        return self._fulfilled(future, make, lambda: self._recent.pop(key, None)) if mine else future.result()
+
+    def _fulfilled(self, future: Future[Any], make: Callable[[], _Value], forget: Callable[[], Any]) -> _Value:
+        try:
+            with self._adding_up:
+                value = make()
+        except BaseException as error:
+            forget()
+            future.set_exception(error)
+            raise
+        future.set_result(value)
+        return value
+
+
+def series_of(trace: Trace, timeline: Timeline, columns: int, from_s: float, until_s: float) -> dict[str, Any]:
+    """Series of a trace."""
+    until_s = max(until_s, from_s + 1e-6)
+    try:
+        rates = series.over_time(trace, from_s, until_s, columns)
+    except ValueError as error:
+        raise ApiError(400, str(error)) from None
+    return {**rates, "busy": timeline.busy(from_s, until_s, columns)}
+
+
+def tile_of(
+    timeline: Timeline,
+    from_s: float,
+    until_s: float,
+    columns: int,
+    lanes: Sequence[int] | None,
+    spans: bool,
+    request: int,
+) -> bytes:
+    """A tile of a timeline."""
+    try:
+        return timeline.tile(from_s, until_s, columns, lanes, spans, request)
+    except ValueError as error:
+        raise ApiError(400, str(error)) from None
+
+
+def span_of(trace: Trace, lane: int, run: int, node: int, begin_s: float) -> dict[str, Any]:
+    """Span of a trace: of a worker's lane a node, of another what it shows there."""
+    process = lane // LANES_PER_PROCESS
+    if lane % LANES_PER_PROCESS >= FIRST_WORKER:
+        return found(lambda: nodes.describe_node(trace, process, run, node))
+    return found(lambda: nodes.describe_run(trace, process, run, begin_s))
+
+
+def occurrence_of(
+    trace: Trace, process: int, graph: int, node: int, after_s: float | None, before_s: float | None
+) -> dict[str, Any]:
+    """Occurrence in a trace."""
+    seen = nodes.occurrence(trace, process, graph, node, after_s, before_s)
+    if seen is None:
+        raise ApiError(404, "there is no further execution")
+    return dict(seen)
+
+
+def found(look: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """What a view returns; what it does not find is not there."""
+    try:
+        return dict(look())
+    except UserError as error:
+        raise ApiError(404, error.message, error.hint) from None
+
+
+def describe_tables(trace: Trace) -> dict[str, Any]:
+    """The tables of a trace, how long they are, and what is in their columns."""
+    nothing = Trace(TraceFile("", 2, Integrity(file_bytes=0), []))
+    return {
+        "tables": [
+            {
+                "name": name,
+                "rows": _length(trace, name),
+                "columns": [
+                    {
+                        "name": field.name,
+                        "type": _type(nothing.table(name)[field.name]),
+                        "unit": _unit(field.name),
+                        "meaning": field.meaning,
+                    }
+                    for field in fields
+                ],
+            }
+            for name, fields in FIELDS.items()
+        ]
+    }
+
+
+def some_rows(trace: Trace, name: str, offset: int, limit: int) -> dict[str, Any]:
+    """Rows of a table; what is missing is null."""
+    total = _length(trace, name)
+    columns = [field.name for field in FIELDS[name]]
+    part = slice(min(offset, total), min(offset + limit, total))
+    if total > _LONG_TABLE_ROWS:
+        values = [_listed(make_table(trace, name).load([column])[column][part]) for column in columns]
+    else:
+        loaded = trace.table(name).load()
+        values = [_listed(loaded[column][part]) for column in columns]
+    return {"columns": columns, "rows": [list(row) for row in zip(*values, strict=True)], "total": total}
+
+
+def _length(trace: Trace, name: str) -> int:
+    # The column that is cheapest to make; of a table that has been made nothing is made again.
+    return len(trace.table(name))
+
+
+def _listed(column: Column) -> list[Any]:
+    return list(column) if isinstance(column, Text) else column.tolist()
+
+
+def _type(column: Column) -> str:
+    if isinstance(column, Text) or column.dtype.kind in "OU":
+        return "text"
+    return {"b": "boolean", "f": "number"}.get(column.dtype.kind, "integer")
+
+
+def _unit(name: str) -> str:
+    last = name.rpartition("_")[2]
+    return {"ns": "ns", "us": "µs", "s": "s", "bytes": "bytes", "flops": "operations"}.get(last, "")
+
+
+def describe_trace(trace: Trace) -> dict[str, Any]:
+    """What a Source says of a trace."""
+    processes = trace.watched
+    infos = [process.file.definitions.info for process in processes]
+    versions = {runtime.version for p in processes for runtime in p.file.definitions.runtimes.values()}
+    backends = [name for p in processes for name in p.file.definitions.backends.values()]
+    counters = [process.file.counters for process in processes if process.file.counters]
+    return {
+        "command": "; ".join(command_line(process.file) for process in processes),
+        "pid": infos[0].pid if len(infos) == 1 else None,
+        "ggml_version": ", ".join(sorted(versions - {""})),
+        "backends": list(dict.fromkeys(backends)),
+        "threads": max((int(process.runs.threads.max(initial=0)) for process in processes), default=0),
+        "started": wall_time(trace.started_wall_ns),
+        "duration_s": trace.duration_s,
+        "records": trace.file.record_count,
+        "lost": sum(counter.lost + counter.dropped for counter in counters),
+        "detail": DETAIL_NAMES[infos[0].detail] if infos else None,
+    }
+
+
+def _identifier(stem: str, taken: set[str]) -> str:
+    """An id like the name of a file, that nothing else has."""
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".") or "trace"
+    number, name = 1, base
+    while name in taken:
+        number += 1
+        name = f"{base}-{number}"
+    return name
+
+
+def _signature(path: Path) -> tuple[int, ...]:
+    """What changes with a file's content; empty: there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return (found.st_ino, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else ()
