@@ -86,13 +86,17 @@ export class Feed {
     if (tile.request !== this.#asked?.request) return null;
     const answered = this.#asked;
     this.#asked = null;
-    this.take(tile, now);
+    this.#take(tile, now);
     this.#answered = answered;
     return tile;
   }
 
-  /** Takes a tile that came in another way. */
-  take(tile: Tile, now: number): void {
+  /** Takes a tile that nobody asked for by itself. */
+  push(buffer: ArrayBuffer, now: number): void {
+    this.#take(decodeTile(buffer), now);
+  }
+
+  #take(tile: Tile, now: number): void {
     this.tile = tile;
     this.#gotAt = now;
     this.#answered = null;

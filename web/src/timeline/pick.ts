@@ -27,6 +27,13 @@ export interface Column {
   readonly shares: readonly (readonly [number, number])[];
 }
 
+/** What is at a place of a lane: a span, or a column of shares, or nothing. */
+export interface Cursor {
+  readonly lane: Lane;
+  readonly span: Span | null;
+  readonly column: Column | null;
+}
+
 /** The span that is drawn at a moment; of those that are less than `tolerance` seconds away, the nearest. */
 export function spanAt(tile: Tile, lane: Lane, seconds: number, tolerance: number): Span | null {
   const spans = tile.lanes.get(lane.id);

@@ -1,0 +1,71 @@
+// Which key does what on the timeline.
+export type Hold = "zoom-in" | "zoom-out" | "left" | "right";
+
+export type Command =
+  | "cursor-left"
+  | "cursor-right"
+  | "cursor-up"
+  | "cursor-down"
+  | "pin"
+  | "begin"
+  | "end"
+  | "whole"
+  | "frame"
+  | "mark"
+  | "next"
+  | "previous"
+  | "search"
+  | "follow"
+  | "out"
+  | "step-in"
+  | "step-out";
+
+/** Those that go on as long as they are held. */
+export const HOLDS: Readonly<Record<string, Hold>> = { w: "zoom-in", s: "zoom-out", a: "left", d: "right" };
+
+export const COMMANDS: Readonly<Record<string, Command>> = {
+  arrowleft: "cursor-left",
+  arrowright: "cursor-right",
+  arrowup: "cursor-up",
+  arrowdown: "cursor-down",
+  enter: "pin",
+  home: "begin",
+  end: "end",
+  "0": "whole",
+  f: "frame",
+  m: "mark",
+  n: "next",
+  p: "previous",
+  "/": "search",
+  l: "follow",
+  escape: "out",
+  "+": "step-in",
+  "=": "step-in",
+  "-": "step-out",
+};
+
+/** What a page of all keys says of them. */
+export const TIMELINE_KEYS: readonly (readonly [string, string])[] = [
+  ["w s", "zoom in and out (also: wheel, + −, pinch)"],
+  ["a d", "pan (also: Shift or the middle button and drag, one finger)"],
+  ["← → ↑ ↓", "go to the span beside, or to the lane above or below"],
+  ["Enter", "pin the span (also: click)"],
+  ["drag", "select a range and see its statistics"],
+  ["f", "frame the selection"],
+  ["m", "set or take away a mark"],
+  ["n p", "next and previous execution of the same node"],
+  ["/", "search"],
+  ["l", "follow what is live"],
+  ["Home End", "go to the beginning, to the end"],
+  ["0", "show all"],
+  ["Esc", "out one level: close, unselect, zoom back"],
+];
+
+/** Whether what is typed goes into a field, not to the page. */
+export function isTyping(target: EventTarget | null): boolean {
+  return (
+    target instanceof HTMLElement &&
+    (target.isContentEditable || /^(input|textarea|select)$/i.test(target.tagName)) &&
+    !(target instanceof HTMLInputElement && /^(button|checkbox|radio)$/.test(target.type))
+  );
+}
