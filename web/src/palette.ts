@@ -38,7 +38,10 @@ export interface Palette {
   finding: string;
   warning: string;
   good: string;
-  selection: string;
+  /** The hot end of a scale of time or bytes; the cold end is the background. */
+  heat: string;
+  /** Of bars whose length says something, and whose colour does not. */
+  plain: string;
   kinds: Record<Kind, string>;
   phases: Record<Phase, string>;
   usages: Record<Usage, string>;
@@ -46,38 +49,40 @@ export interface Palette {
 
 const LIGHT: Palette = {
   background: "#ffffff",
-  surface: "#f5f6f8",
+  surface: "#f4f5f7",
   raised: "#ffffff",
-  line: "#d5d9df",
-  ink: "#16191d",
-  faint: "#59616c",
+  line: "#d3d8de",
+  ink: "#15181c",
+  faint: "#565e69",
   accent: "#0062a3",
   onAccent: "#ffffff",
-  finding: "#b3261e",
-  warning: "#8a5a00",
-  good: "#00734f",
-  selection: "#0062a3",
-  kinds: { matrix: "#0072b2", attention: "#d98f00", elements: "#009e73", movement: "#bd5f92", other: "#868d96" },
-  phases: { prefill: "#56b4e9", decode: "#44546a", mixed: "#a99a1f", other: "#a6acb4" },
-  usages: { weights: "#0072b2", kv: "#d98f00", compute: "#009e73", other: "#868d96" },
+  finding: "#b00034",
+  warning: "#865300",
+  good: "#006e4c",
+  heat: "#E69F00",
+  plain: "#66758a",
+  kinds: { matrix: "#0072B2", attention: "#E69F00", elements: "#009E73", movement: "#CC79A7", other: "#999999" },
+  phases: { prefill: "#56B4E9", decode: "#D55E00", mixed: "#F0E442", other: "#999999" },
+  usages: { weights: "#0072B2", kv: "#E69F00", compute: "#009E73", other: "#999999" },
 };
 
 const DARK: Palette = {
-  background: "#101215",
+  background: "#0f1114",
   surface: "#181b20",
   raised: "#1e2228",
   line: "#343a43",
   ink: "#e8eaed",
-  faint: "#a0a8b3",
+  faint: "#a3abb6",
   accent: "#6cb8ec",
-  onAccent: "#0b1620",
-  finding: "#ff8a80",
+  onAccent: "#08131c",
+  finding: "#ff8096",
   warning: "#f0b94a",
   good: "#4fd1a5",
-  selection: "#6cb8ec",
-  kinds: { matrix: "#3f9fd8", attention: "#e69f00", elements: "#1fb58a", movement: "#d88fb4", other: "#8d949e" },
-  phases: { prefill: "#56b4e9", decode: "#c3cddb", mixed: "#d8cb4a", other: "#6f7781" },
-  usages: { weights: "#3f9fd8", kv: "#e69f00", compute: "#1fb58a", other: "#8d949e" },
+  heat: "#F0AE2E",
+  plain: "#8b9bb0",
+  kinds: { matrix: "#3D9BE0", attention: "#F0AE2E", elements: "#1FBF94", movement: "#D98BB6", other: "#A3A3A3" },
+  phases: { prefill: "#7CC8F2", decode: "#E8803A", mixed: "#F0E442", other: "#A3A3A3" },
+  usages: { weights: "#3D9BE0", kv: "#F0AE2E", compute: "#1FBF94", other: "#A3A3A3" },
 };
 
 export type Theme = "light" | "dark";

@@ -46,9 +46,24 @@ function format({ source, page, params }: Route): string {
   return `#/${encodeURIComponent(source)}/${page}${query ? `?${query}` : ""}`;
 }
 
+/** The token that came in the address (`#token=…`), which it is taken out of: addresses are copied and kept. */
+export function takeToken(): string | null {
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (token === null) return null;
+  history.replaceState(null, "", "#/");
+  show(parse("#/"));
+  return token;
+}
+
 const current = $state<Route>(parse(location.hash));
 
+/** A view that moves would write its address at every step, which browsers forbid. */
+const WRITE_MS = 300;
+let writing: ReturnType<typeof setTimeout> | undefined;
+
 function show(route: Route): void {
+  clearTimeout(writing);
+  writing = undefined;
   current.source = route.source;
   current.page = route.page;
   current.params = route.params;
@@ -91,5 +106,8 @@ export function keep(values: Record<string, string | null>): void {
     else params[key] = value;
   }
   current.params = params;
-  history.replaceState(null, "", format(current));
+  writing ??= setTimeout(() => {
+    writing = undefined;
+    history.replaceState(null, "", format(current));
+  }, WRITE_MS);
 }

@@ -8,6 +8,8 @@ interface Shared {
   /** Null until the server has told. */
   sources: Source[] | null;
   connection: Connection;
+  /** Whether the connection was lost since it last stood. */
+  dropped: boolean;
   /** What the watched live source does this instant. */
   now: NowMessage | null;
   /** Whether views of a live source move along with it. */
@@ -18,15 +20,15 @@ export const shared = $state<Shared>({
   session: null,
   sources: null,
   connection: "connecting",
+  dropped: false,
   now: null,
   follow: true,
 });
 
-const selected = $derived.by((): Range | null => {
-  const from_s = Number.parseFloat(route.params.from ?? "");
-  const until_s = Number.parseFloat(route.params.until ?? "");
-  return Number.isFinite(from_s) && until_s > from_s ? { from_s, until_s } : null;
-});
+// Numbers first: they stay equal when something else in the address changes, so that nobody is woken.
+const from_s = $derived(Number.parseFloat(route.params.from ?? ""));
+const until_s = $derived(Number.parseFloat(route.params.until ?? ""));
+const selected = $derived<Range | null>(Number.isFinite(from_s) && until_s > from_s ? { from_s, until_s } : null);
 
 /** The selected range; it stands in the address. Reactive. */
 export const selection = {
