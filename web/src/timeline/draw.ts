@@ -519,7 +519,7 @@ function drawBand(context: CanvasRenderingContext2D, marked: Marked, width: numb
   const x = (seconds: number): number => Math.round(((seconds - view.from) / widthOf(view)) * width);
   if (selection) {
     const [from, until] = [Math.max(x(selection.from), -2), Math.min(x(selection.until), width + 2)];
-    context.fillStyle = palette.selection;
+    context.fillStyle = palette.accent;
     context.globalAlpha = 0.16;
     context.fillRect(from, top, until - from, bottom - top);
     context.globalAlpha = 1;

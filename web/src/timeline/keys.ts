@@ -9,13 +9,11 @@ export type Command =
   | "pin"
   | "begin"
   | "end"
-  | "whole"
   | "frame"
   | "mark"
   | "next"
   | "previous"
   | "search"
-  | "follow"
   | "out"
   | "step-in"
   | "step-out";
@@ -31,13 +29,11 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   enter: "pin",
   home: "begin",
   end: "end",
-  "0": "whole",
   f: "frame",
   m: "mark",
   n: "next",
   p: "previous",
   "/": "search",
-  l: "follow",
   escape: "out",
   "+": "step-in",
   "=": "step-in",
@@ -55,10 +51,8 @@ export const TIMELINE_KEYS: readonly (readonly [string, string])[] = [
   ["m", "set or take away a mark"],
   ["n p", "next and previous execution of the same node"],
   ["/", "search"],
-  ["l", "follow what is live"],
   ["Home End", "go to the beginning, to the end"],
-  ["0", "show all"],
-  ["Esc", "out one level: close, unselect, zoom back"],
+  ["Esc", "out one level: close, unselect, zoom back, show all"],
 ];
 
 /** Whether what is typed goes into a field, not to the page. */

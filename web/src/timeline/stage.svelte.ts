@@ -34,6 +34,7 @@ const ZOOM_STEP = 0.7;
 /** While a next tile of what is followed is on its way, time goes on so long. */
 const AHEAD_S = 0.1;
 const AHEAD_SHARE = 0.02;
+const NARROWEST_FOLLOWED_S = 0.01;
 const MOST_LANES = 32;
 
 export interface Follower {
@@ -74,7 +75,8 @@ export class Stage {
   pointer = $state.raw<{ x: number; y: number } | null>(null);
 
   readonly feed: Feed;
-  #follower: Follower;
+  readonly #follower: Follower;
+  readonly #unknown: () => void;
   #canvases: Canvases | null = null;
   #info: TimelineInfo | null = null;
   #collapsed: ReadonlySet<string> = new Set();
@@ -96,12 +98,15 @@ export class Stage {
   #levels: View[] = [];
   #followed = { request: -1, width: 0, columns: 0 };
   #followedAt = 0;
+  #width = 1;
   #undrawn = -1;
   #stillness = matchMedia("(prefers-reduced-motion: reduce)");
 
-  constructor(ask: (wanted: Wanted) => void, follower: Follower) {
+  /** `unknown` is called when a tile mentions what the timeline's description does not have yet. */
+  constructor(ask: (wanted: Wanted) => void, follower: Follower, unknown: () => void) {
     this.feed = new Feed(ask);
     this.#follower = follower;
+    this.#unknown = unknown;
   }
 
   /** Draws on these from now on. */
@@ -189,6 +194,7 @@ export class Stage {
     } else if (!this.feed.receive(buffer, now)) return;
     this.tile = this.feed.tile;
     if (this.tile?.live) this.setDuration(this.tile.latest);
+    if (this.tile && this.#info && !isDescribed(this.tile, this.#info)) this.#unknown();
     this.invalidate();
   }
 
@@ -236,15 +242,19 @@ export class Stage {
   }
 
   panBy(seconds: number): void {
-    if (seconds < 0 || !this.following) this.stopFollowing();
+    if (seconds > 0 && this.following) return;
+    this.stopFollowing();
     this.#glide = null;
     this.#show(pan(this.view, seconds, this.limits));
   }
 
   zoomBy(factor: number, at = (this.view.from + this.view.until) / 2): void {
     this.#glide = null;
+    if (!this.following) return this.#show(zoom(this.view, factor, at, this.limits));
     // What follows keeps the newest at its edge.
-    this.#show(zoom(this.view, factor, this.following ? this.view.until : at, this.limits));
+    const { until } = this.view;
+    this.#width = Math.min(Math.max(this.#width * factor, NARROWEST_FOLLOWED_S), Math.max(this.limits.until, 1));
+    this.#show({ from: Math.max(until - this.#width, 0), until: Math.max(until, this.#width) });
   }
 
   frame(range: View): void {
@@ -290,8 +300,7 @@ export class Stage {
     this.#glide = null;
     this.feed.forget();
     this.#followed = { request: -1, width: 0, columns: 0 };
-    const { until } = this.limits;
-    this.view = within({ from: until - width, until }, this.limits);
+    this.#width = Math.max(width, NARROWEST_FOLLOWED_S);
     this.invalidate();
   }
 
@@ -304,8 +313,9 @@ export class Stage {
   }
 
   #follow(now: number): void {
-    const width = widthOf(this.view);
-    const columns = Math.max(1, Math.round(this.size.width));
+    if (!this.size.width) return;
+    const width = this.#width;
+    const columns = Math.round(this.size.width);
     const asked = this.#followed;
     if (asked.request < 0 || ((asked.width !== width || asked.columns !== columns) && this.#resting(now))) {
       this.#followed = { request: this.feed.nextRequest(), width, columns };
@@ -563,6 +573,16 @@ export class Stage {
     if (this.cursor) add(this.cursor.lane, this.cursor.span ?? this.cursor.column, true);
     return outlines;
   }
+}
+
+function isDescribed(tile: Tile, info: TimelineInfo): boolean {
+  const known = new Set(info.lanes.map(({ id }) => id));
+  const { length } = info.labels;
+  for (const [id, lane] of tile.lanes) {
+    if (!known.has(id)) return false;
+    if (lane.mode === "spans" && lane.label.some((label) => label >= length)) return false;
+  }
+  return true;
 }
 
 function columnMiddle(column: Column | null | undefined): number | null {
