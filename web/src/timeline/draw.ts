@@ -4,6 +4,7 @@ import type { LaneGroup, TimelineInfo } from "../types";
 import { axisOf, type Axis } from "./axis";
 import type { Layout, Row } from "./lanes";
 import type { Shares, Spans, Tile } from "./tile";
+import { Raster, type Rgb } from "./raster";
 import { widthOf, type View } from "./view";
 
 export interface Size {
@@ -42,13 +43,18 @@ const FONT_PX = 11;
 const NAMED_PX = 26;
 const HATCHED_PX = 9;
 const FAINT = 0.12;
-/** Shares are rastered so many pixels high at most, and stretched. */
-const RASTER_PX = 64;
+const HATCH_STRENGTH = 0.62;
+/** So far beyond the canvas spans are drawn, so that their ends do not show at its edges. */
+const EDGE_PX = 4;
+/** The picture of shares is so many pixels high at most, and stretched. */
+const PICTURE_PX = 64;
 
+/** By kind, or by phase. */
 interface Colours {
-  readonly work: readonly string[];
-  readonly wait: readonly string[];
-  readonly faint: readonly string[];
+  readonly work: readonly Rgb[];
+  readonly wait: readonly Rgb[];
+  readonly hatch: readonly Rgb[];
+  readonly faint: readonly Rgb[];
   /** Of text on `work`. */
   readonly text: readonly string[];
 }
@@ -64,33 +70,35 @@ const coloursOf = remembered((palette: Palette): { kinds: Colours; phases: Colou
   ),
 }));
 
-function shades(work: readonly string[], palette: Palette): Colours {
+function shades(colours: readonly string[], palette: Palette): Colours {
+  const work = colours.map(rgb);
+  const ground = rgb(palette.surface);
   return {
     work,
-    wait: work.map((colour) => mixed(colour, palette.surface, WAIT_STRENGTH)),
-    faint: work.map((colour) => mixed(colour, palette.surface, FAINT)),
+    wait: work.map((colour) => mixed(colour, ground, WAIT_STRENGTH)),
+    hatch: work.map((colour) => mixed(colour, ground, HATCH_STRENGTH)),
+    faint: work.map((colour) => mixed(colour, ground, FAINT)),
     text: work.map((colour) => (luminance(colour) > 0.2 ? "#000000" : "#ffffff")),
   };
 }
 
-const channels = (colour: string): [number, number, number] => [
+const rgb = (colour: string): Rgb => [
   parseInt(colour.slice(1, 3), 16),
   parseInt(colour.slice(3, 5), 16),
   parseInt(colour.slice(5, 7), 16),
 ];
 
+const css = ([red, green, blue]: Rgb): string => `rgb(${red} ${green} ${blue})`;
+
 /** So much of one colour on another. */
-export function mixed(colour: string, ground: string, strength: number): string {
-  const under = channels(ground);
-  const mixture = channels(colour).map((value, at) =>
-    Math.round(value * strength + (under[at] as number) * (1 - strength)),
-  );
-  return `#${mixture.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
+function mixed(colour: Rgb, ground: Rgb, strength: number): Rgb {
+  const mix = (at: 0 | 1 | 2): number => Math.round(colour[at] * strength + ground[at] * (1 - strength));
+  return [mix(0), mix(1), mix(2)];
 }
 
 /** WCAG's relative luminance. */
-function luminance(colour: string): number {
-  const [red, green, blue] = channels(colour).map((value) => {
+function luminance(colour: Rgb): number {
+  const [red, green, blue] = colour.map((value) => {
     const share = value / 255;
     return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
   }) as [number, number, number];
@@ -107,6 +115,7 @@ function remembered<K extends object, V>(make: (key: K) => V): (key: K) => V {
   };
 }
 
+const isFiltered = (group: LaneGroup): boolean => group === "ops" || group === "copies";
 const inPhases = (group: LaneGroup): boolean => group === "phases" || group === "graphs";
 
 // ---- lanes ----
@@ -205,12 +214,7 @@ function drawPart(
 
 // ---- shares ----
 
-interface Raster {
-  readonly canvas: HTMLCanvasElement;
-  readonly key: string;
-}
-
-const rasters = new WeakMap<Shares, Raster>();
+const pictures = new WeakMap<Shares, { canvas: HTMLCanvasElement; key: string }>();
 
 function drawShares(
   context: CanvasRenderingContext2D,
@@ -221,7 +225,7 @@ function drawShares(
   { top, height, width }: Part,
 ): void {
   const { view, size } = scene;
-  const raster = rasterOf(scene, row, tile, lane, Math.min(height, RASTER_PX * size.ratio));
+  const picture = pictureOf(scene, row, tile, lane, Math.min(height, PICTURE_PX * size.ratio));
   const column = widthOf(tile) / tile.columns;
   const first = Math.max(0, Math.floor((view.from - tile.from) / column));
   const last = Math.min(tile.columns, Math.ceil((view.until - tile.from) / column));
@@ -229,19 +233,18 @@ function drawShares(
   const x = (at: number): number => ((tile.from + at * column - view.from) / widthOf(view)) * width;
   // Columns narrower than pixels are averaged, wider ones stay sharp.
   context.imageSmoothingEnabled = (last - first) * 1.2 > x(last) - x(first);
-  context.drawImage(raster, first, 0, last - first, raster.height, x(first), top, x(last) - x(first), height);
+  context.drawImage(picture, first, 0, last - first, picture.height, x(first), top, x(last) - x(first), height);
 }
 
 /** The shares as a picture: a stack for each column, work at the bottom, waiting above it, nothing above that. */
-function rasterOf(scene: Scene, row: Row, tile: Tile, lane: Shares, height: number): HTMLCanvasElement {
+function pictureOf(scene: Scene, row: Row, tile: Tile, lane: Shares, height: number): HTMLCanvasElement {
   const { palette, filter } = scene;
   const key = `${height} ${palette.surface} ${filter.kinds.map(Number).join("")}`;
-  const made = rasters.get(lane);
+  const made = pictures.get(lane);
   if (made?.key === key) return made.canvas;
-  const phases = inPhases(row.lane.group);
-  const colours = coloursOf(palette)[phases ? "phases" : "kinds"];
-  const words = (list: readonly string[]): number[] => list.map(word);
-  const [work, wait, faint] = [words(colours.work), words(colours.wait), words(colours.faint)];
+  const filtered = isFiltered(row.lane.group);
+  const colours = coloursOf(palette)[inPhases(row.lane.group) ? "phases" : "kinds"];
+  const [work, wait, faint] = [colours.work.map(word), colours.wait.map(word), colours.faint.map(word)];
   const canvas = made?.canvas ?? document.createElement("canvas");
   canvas.width = tile.columns;
   canvas.height = height;
@@ -259,29 +262,34 @@ function rasterOf(scene: Scene, row: Row, tile: Tile, lane: Shares, height: numb
         sum += share;
         // Shares are rounded up or down each by itself: a full column is full.
         const end = sum >= 250 ? height : Math.round((sum / 255) * height);
-        const wanted = phases || filter.kinds[kind] !== false;
+        const wanted = !filtered || filter.kinds[kind] !== false;
         const colour = (!wanted ? faint : part ? wait : work)[kind] ?? 0;
         for (; filled < end; filled++) pixels[(height - 1 - filled) * tile.columns + at] = colour;
       }
     }
   }
   context.putImageData(image, 0, 0);
-  rasters.set(lane, { canvas, key });
+  pictures.set(lane, { canvas, key });
   return canvas;
 }
 
 /** A colour as it lies in an image's memory. */
-function word(colour: string): number {
-  const [red, green, blue] = channels(colour);
+function word([red, green, blue]: Rgb): number {
   return (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
 }
 
 // ---- spans ----
 
-const WORK = 0;
-const WAIT = 1;
-const DIM = 2;
-const SHADES = 3;
+const raster = new Raster();
+
+/** What is wide enough for lines or for a name: from where, where its waiting begins, until where. */
+interface Wide {
+  readonly from: number;
+  readonly edge: number;
+  readonly until: number;
+  readonly label: number;
+  readonly kind: number;
+}
 
 function drawSpans(
   context: CanvasRenderingContext2D,
@@ -291,81 +299,71 @@ function drawSpans(
   spans: Spans,
   { top, height, width, left, right }: Part,
 ): void {
-  const { view, labels, filter, palette, size } = scene;
-  const colours = coloursOf(palette)[inPhases(row.lane.group) ? "phases" : "kinds"];
-  const kinds = colours.work.length;
+  const { view, labels, filter, size } = scene;
+  const filtered = isFiltered(row.lane.group);
+  const colours = coloursOf(scene.palette)[inPhases(row.lane.group) ? "phases" : "kinds"];
+  const other = colours.work.length - 1;
   const scale = (widthOf(tile) / widthOf(view)) * width;
   const shift = ((tile.from - view.from) / widthOf(view)) * width;
-  const buckets: number[][] = Array.from({ length: SHADES * kinds }, () => []);
-  const named: number[] = [];
   const gap = height > 6 * size.ratio ? 1 : 0;
-  const byKind = !inPhases(row.lane.group);
+  const wide: Wide[] = [];
+  raster.begin(width);
   for (let index = 0; index < spans.count; index++) {
     const begin = shift + (spans.begin[index] as number) * scale;
     if (begin >= right) continue;
     const end = begin + (spans.duration[index] as number) * scale;
     if (end <= left) continue;
     const label = spans.label[index] as number;
-    const kind = Math.min(labels[label]?.kind ?? kinds - 1, kinds - 1);
-    const wanted =
-      (!byKind || filter.kinds[kind] !== false) && (filter.labels === null || filter.labels[label] !== false);
-    const [x, until] = snapped(Math.max(begin, left - 4), Math.min(end, right + 4), gap);
-    if (!wanted) {
-      (buckets[DIM * kinds + kind] as number[]).push(x, until - x);
+    const kind = Math.min(labels[label]?.kind ?? other, other);
+    const [from, until] = snapped(Math.max(begin, -EDGE_PX), Math.min(end, width + EDGE_PX), gap);
+    if (filtered && (filter.kinds[kind] === false || filter.labels?.[label] === false)) {
+      raster.cover(from, until, colours.faint[kind] as Rgb);
       continue;
     }
     const wait = (spans.wait[index] as number) * scale;
-    const edge = wait > 0 ? Math.min(Math.max(x, wait >= until - x ? x : Math.min(end - wait, until)), until) : until;
-    if (edge > x) (buckets[WORK * kinds + kind] as number[]).push(x, edge - x);
-    if (until > edge) (buckets[WAIT * kinds + kind] as number[]).push(edge, until - edge);
-    if (!row.small && until - x >= NAMED_PX * size.ratio) named.push(x, edge, until, label, kind);
+    const edge = wait > 0 ? Math.min(Math.max(from, end - wait), until) : until;
+    if (edge > from) raster.cover(from, edge, colours.work[kind] as Rgb);
+    if (until > edge) raster.cover(edge, until, colours.wait[kind] as Rgb);
+    if (until - from >= HATCHED_PX * size.ratio) wide.push({ from, edge, until, label, kind });
   }
-  const fills = [colours.work, colours.wait, colours.faint];
-  for (const [bucket, rectangles] of buckets.entries()) {
-    if (!rectangles.length) continue;
-    const kind = bucket % kinds;
-    const shade = Math.floor(bucket / kinds);
-    context.fillStyle = fills[shade]?.[kind] ?? palette.ink;
-    for (let at = 0; at < rectangles.length; at += 2) {
-      context.fillRect(rectangles[at] as number, top, rectangles[at + 1] as number, height);
-    }
-    if (shade === WAIT) hatch(context, scene, colours.work[kind] ?? palette.ink, rectangles, top, height, shift);
-  }
-  drawNames(context, scene, named, colours, top, height);
+  raster.paint(context, top, height);
+  if (row.small) return;
+  drawHatches(context, scene, wide, colours, top, height, shift);
+  drawNames(context, scene, wide, colours, top, height);
 }
 
-/** Wide rectangles end on pixels, with a gap between neighbours; narrow ones are as faint as they are narrow. */
+/** Wide ones end on pixels, with a gap between neighbours; narrow ones are as faint as they are narrow. */
 function snapped(begin: number, end: number, gap: number): [number, number] {
   if (end - begin < 1) return [begin, Math.max(end, begin + 0.25)];
-  const x = Math.round(begin);
-  const until = Math.max(x + 1, Math.round(end));
-  return [x, until - x > 4 ? until - gap : until];
+  const from = Math.round(begin);
+  const until = Math.max(from + 1, Math.round(end));
+  return [from, until - from > 4 ? until - gap : until];
 }
 
 const patterns = new Map<string, CanvasPattern | null>();
 
 /** Diagonal lines over waits that are wide enough to show them. They move along with what they lie on. */
-function hatch(
+function drawHatches(
   context: CanvasRenderingContext2D,
   { size, palette }: Scene,
-  colour: string,
-  rectangles: readonly number[],
+  wide: readonly Wide[],
+  colours: Colours,
   top: number,
   height: number,
   shift: number,
 ): void {
   const { ratio } = size;
   const period = Math.round(6 * ratio);
-  const key = `${colour} ${palette.surface} ${period}`;
-  let pattern = patterns.get(key);
-  if (pattern === undefined)
-    patterns.set(key, (pattern = hatching(context, mixed(colour, palette.surface, 0.62), period)));
-  if (!pattern) return;
-  context.fillStyle = pattern;
-  pattern.setTransform(new DOMMatrix([1, 0, 0, 1, shift % period, top]));
-  for (let at = 0; at < rectangles.length; at += 2) {
-    const wide = rectangles[at + 1] as number;
-    if (wide >= HATCHED_PX * ratio) context.fillRect(rectangles[at] as number, top, wide, height);
+  for (const { edge, until, kind } of wide) {
+    if (until - edge < HATCHED_PX * ratio) continue;
+    const colour = css(colours.hatch[kind] as Rgb);
+    const key = `${colour} ${palette.surface} ${period}`;
+    let pattern = patterns.get(key);
+    if (pattern === undefined) patterns.set(key, (pattern = hatching(context, colour, period)));
+    if (!pattern) continue;
+    pattern.setTransform(new DOMMatrix([1, 0, 0, 1, shift % period, top]));
+    context.fillStyle = pattern;
+    context.fillRect(edge, top, until - edge, height);
   }
 }
 
@@ -388,28 +386,28 @@ function hatching(context: CanvasRenderingContext2D, colour: string, period: num
 function drawNames(
   context: CanvasRenderingContext2D,
   { labels, palette, size }: Scene,
-  named: readonly number[],
+  wide: readonly Wide[],
   colours: Colours,
   top: number,
   height: number,
 ): void {
-  if (!named.length || height < (FONT_PX + 1) * size.ratio) return;
   const { ratio } = size;
+  if (height < (FONT_PX + 1) * ratio) return;
   context.font = `${FONT_PX * ratio}px ${FONT}`;
   context.textBaseline = "middle";
   context.textAlign = "left";
   const padding = 4 * ratio;
   const middle = top + height / 2 + ratio * 0.5;
-  for (let at = 0; at < named.length; at += 5) {
-    const [x, edge, until, label, kind] = named.slice(at, at + 5) as [number, number, number, number, number];
-    const begin = Math.max(x, 0);
+  for (const { from, edge, until, label, kind } of wide) {
+    if (until - from < NAMED_PX * ratio) continue;
+    const begin = Math.max(from, 0);
     const inWork = edge - begin >= until - edge;
-    const from = inWork ? begin : Math.max(edge, 0);
-    const room = (inWork ? edge : until) - from - 2 * padding;
+    const left = inWork ? begin : Math.max(edge, 0);
+    const room = (inWork ? edge : until) - left - 2 * padding;
     const text = fitting(context, labels[label]?.text ?? "", room);
     if (!text) continue;
-    context.fillStyle = inWork ? (colours.text[kind] ?? palette.ink) : palette.ink;
-    context.fillText(text, from + padding, middle);
+    context.fillStyle = inWork ? (colours.text[kind] as string) : palette.ink;
+    context.fillText(text, left + padding, middle);
   }
 }
 
@@ -510,6 +508,15 @@ export function drawAxis(
     free = left + wide + 8 * ratio;
   }
   drawBand(context, marked, width, high, height);
+  context.fillStyle = palette.ink;
+  for (const mark of marked.marks) {
+    const flag = x(mark);
+    context.beginPath();
+    context.moveTo(flag, high + 1);
+    context.lineTo(flag + 9 * ratio, high + 5 * ratio);
+    context.lineTo(flag, high + 9 * ratio);
+    context.fill();
+  }
 }
 
 /** Selection, marks and pointer, which cross axis and lanes alike. */

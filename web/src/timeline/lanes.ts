@@ -25,7 +25,7 @@ export interface Layout {
 }
 
 const HEIGHTS: Readonly<Record<LaneGroup, number>> = { phases: 16, graphs: 20, splits: 20, ops: 30, copies: 16 };
-const TALLEST = 72;
+const TALLEST = 110;
 const HEADING = 22;
 const GAP = 3;
 const COLLAPSED = 24;

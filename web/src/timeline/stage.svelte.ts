@@ -84,6 +84,7 @@ export class Stage {
   #filter: Filter = { kinds: [], labels: null };
   #backdrop: Tile | null = null;
   #scroll = 0;
+  #filled = 0;
   /** Whether anybody has said how long it is. */
   #known = false;
   #frame = 0;
@@ -133,8 +134,10 @@ export class Stage {
     this.#layOut();
   }
 
-  setSize(size: Size): void {
+  /** How large the lanes' canvas is, and how much of that they are stretched to fill. */
+  setSize(size: Size, filled: number): void {
     this.size = size;
+    this.#filled = filled;
     const canvases = this.#canvases;
     if (canvases) {
       for (const canvas of [canvases.lanes, canvases.overlay]) resize(canvas, size);
@@ -177,7 +180,7 @@ export class Stage {
 
   #layOut(): void {
     if (!this.#info) return;
-    this.layout = layOut(this.#info.lanes, this.#collapsed, this.size.height);
+    this.layout = layOut(this.#info.lanes, this.#collapsed, this.#filled);
     this.invalidate();
   }
 
@@ -414,11 +417,15 @@ export class Stage {
     this.invalidate();
   }
 
+  setMarks(marks: readonly number[]): void {
+    this.marks = marks;
+    this.invalidate();
+  }
+
   toggleMark(seconds: number): void {
     const near = (widthOf(this.view) / Math.max(this.size.width, 1)) * NEAR_PX;
     const kept = this.marks.filter((mark) => Math.abs(mark - seconds) > near);
-    this.marks = kept.length < this.marks.length ? kept : [...kept, seconds].sort((a, b) => a - b);
-    this.invalidate();
+    this.setMarks(kept.length < this.marks.length ? kept : [...kept, seconds].sort((a, b) => a - b));
   }
 
   select(range: View | null): void {
