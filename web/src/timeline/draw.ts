@@ -3,7 +3,7 @@ import { KINDS, PHASES, WAIT_STRENGTH, type Palette } from "../palette";
 import type { LaneGroup, TimelineInfo } from "../types";
 import { axisOf, type Axis } from "./axis";
 import type { Layout, Row } from "./lanes";
-import type { Shares, Spans, Tile } from "./tile";
+import { reaching, type Shares, type Spans, type Tile } from "./tile";
 import { Raster, type Rgb } from "./raster";
 import { widthOf, type View } from "./view";
 
@@ -117,6 +117,15 @@ function remembered<K extends object, V>(make: (key: K) => V): (key: K) => V {
 
 const isFiltered = (group: LaneGroup): boolean => group === "ops" || group === "copies";
 const inPhases = (group: LaneGroup): boolean => group === "phases" || group === "graphs";
+
+/** By label, which kind it is, and which phase: runs and their phases are called by that first. */
+const coloured = remembered((labels: TimelineInfo["labels"]) => ({
+  kinds: Uint8Array.from(labels, ({ kind }) => kind),
+  phases: Uint8Array.from(labels, ({ text }) => {
+    const phase = PHASES.findIndex((name) => text.startsWith(name));
+    return phase < 0 ? PHASES.length - 1 : phase;
+  }),
+}));
 
 // ---- lanes ----
 
@@ -302,19 +311,21 @@ function drawSpans(
   const { view, labels, filter, size } = scene;
   const filtered = isFiltered(row.lane.group);
   const colours = coloursOf(scene.palette)[inPhases(row.lane.group) ? "phases" : "kinds"];
+  const shown = coloured(labels)[inPhases(row.lane.group) ? "phases" : "kinds"];
   const other = colours.work.length - 1;
   const scale = (widthOf(tile) / widthOf(view)) * width;
   const shift = ((tile.from - view.from) / widthOf(view)) * width;
   const gap = height > 6 * size.ratio ? 1 : 0;
   const wide: Wide[] = [];
+  const [first, last] = reaching(spans, (left - shift) / scale, (right - shift) / scale);
   raster.begin(width);
-  for (let index = 0; index < spans.count; index++) {
+  for (let index = first; index < last; index++) {
     const begin = shift + (spans.begin[index] as number) * scale;
     if (begin >= right) continue;
     const end = begin + (spans.duration[index] as number) * scale;
     if (end <= left) continue;
     const label = spans.label[index] as number;
-    const kind = Math.min(labels[label]?.kind ?? other, other);
+    const kind = Math.min(shown[label] ?? other, other);
     const [from, until] = snapped(Math.max(begin, -EDGE_PX), Math.min(end, width + EDGE_PX), gap);
     if (filtered && (filter.kinds[kind] === false || filter.labels?.[label] === false)) {
       raster.cover(from, until, colours.faint[kind] as Rgb);

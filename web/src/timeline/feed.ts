@@ -70,7 +70,7 @@ export class Feed {
     const screens = Math.min(SCREENS, MOST_COLUMNS / pixels);
     const extra = (widthOf(view) * (screens - 1)) / 2;
     const { from, until } = within({ from: view.from - extra, until: view.until + extra }, limits);
-    const columns = Math.max(1, Math.round((pixels * (until - from)) / widthOf(view)));
+    const columns = Math.min(Math.max(Math.round((pixels * (until - from)) / widthOf(view)), 1), MOST_COLUMNS);
     const wanted = { request: this.#request + 1, from, until, columns, lanes };
     // A server that answers with less than it was asked for would be asked forever.
     if (this.#answered && !this.tile?.live && alike(wanted, this.#answered)) return;

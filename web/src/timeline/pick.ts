@@ -2,7 +2,7 @@
 import { duration, percent } from "../numbers";
 import type { Lane, LaneGroup, TimelineInfo } from "../types";
 import { moment } from "./axis";
-import type { Spans, Tile } from "./tile";
+import { reaching, type Spans, type Tile } from "./tile";
 import { widthOf, type View } from "./view";
 
 type Labels = TimelineInfo["labels"];
@@ -41,7 +41,8 @@ export function spanAt(tile: Tile, lane: Lane, seconds: number, tolerance: numbe
   const at = (seconds - tile.from) / widthOf(tile);
   let best = -1;
   let nearest = tolerance / widthOf(tile);
-  for (let index = 0; index < spans.count; index++) {
+  const [first, last] = reaching(spans, at - nearest, at + nearest);
+  for (let index = first; index < last; index++) {
     const begin = spans.begin[index] as number;
     const end = begin + (spans.duration[index] as number);
     const distance = at < begin ? begin - at : at >= end ? at - end : 0;

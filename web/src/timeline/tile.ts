@@ -99,3 +99,42 @@ function spansAt(buffer: ArrayBuffer, offset: number, count: number): Spans {
 function check(buffer: ArrayBuffer, offset: number, bytes: number): void {
   if (offset % 4 !== 0 || offset + bytes > buffer.byteLength) throw new TileError("A lane of the tile is cut off.");
 }
+
+interface Order {
+  readonly sorted: boolean;
+  readonly longest: number;
+}
+
+const orders = new WeakMap<Spans, Order>();
+
+function orderOf(spans: Spans): Order {
+  let order = orders.get(spans);
+  if (!order) {
+    let sorted = true;
+    let longest = 0;
+    for (let index = 0; index < spans.count; index++) {
+      if (index && (spans.begin[index] as number) < (spans.begin[index - 1] as number)) sorted = false;
+      longest = Math.max(longest, spans.duration[index] as number);
+    }
+    orders.set(spans, (order = { sorted, longest }));
+  }
+  return order;
+}
+
+/** From which index to which (excluded) all spans lie that reach into a part of the tile; some others may be among them. */
+export function reaching(spans: Spans, from: number, until: number): [number, number] {
+  const { sorted, longest } = orderOf(spans);
+  if (!sorted) return [0, spans.count];
+  return [firstFrom(spans.begin, from - longest), firstFrom(spans.begin, until)];
+}
+
+/** The index of the first value that is at least this. */
+function firstFrom(values: Float32Array, least: number): number {
+  let [low, high] = [0, values.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((values[middle] as number) < least) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
