@@ -18,6 +18,8 @@ export default defineConfig({
     modulePreload: { polyfill: false },
   },
   server: {
+    // The examples of the SQL page are those of docs/sql.md.
+    fs: { allow: [".."] },
     proxy: {
       "/api": { target: SERVER, ws: true, changeOrigin: true },
       "/metrics": SERVER,

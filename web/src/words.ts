@@ -1,5 +1,5 @@
 // How things are called on the page, in the words of people who know tokens per second and have never profiled.
-import { plural } from "./numbers";
+import { duration, plural } from "./numbers";
 import type { Detail, Phase, Source } from "./types";
 
 export const PHASE_MEANINGS: Readonly<Record<Phase, string>> = {
@@ -61,6 +61,11 @@ export function clock(seconds: number, step: number): string {
   const two = (value: number): string => String(value).padStart(2, "0");
   const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
   return `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(whole % 60)}${rest}`;
+}
+
+/** How long something lasted: `412 ms`, `3.48 s`, `18:13`. */
+export function lasted(seconds: number): string {
+  return seconds < 120 ? duration(seconds) : clock(seconds, 1);
 }
 
 function isWhole(value: number): boolean {
