@@ -13,6 +13,8 @@ export interface Size {
   readonly height: number;
   /** Device pixels in one of CSS. */
   readonly ratio: number;
+  /** How much larger than usual type is, and all that goes by it. */
+  readonly scale: number;
 }
 
 /** What is not meant is drawn faint. */
@@ -402,7 +404,7 @@ function drawNames(
   top: number,
   height: number,
 ): void {
-  const { ratio } = size;
+  const ratio = size.ratio * size.scale;
   if (height < (FONT_PX + 1) * ratio) return;
   context.font = `${FONT_PX * ratio}px ${FONT}`;
   context.textBaseline = "middle";
@@ -442,7 +444,7 @@ function fitting(context: CanvasRenderingContext2D, text: string, room: number):
 const LABEL_PX = 90;
 
 export function axisFor(view: View, size: Size): Axis {
-  return axisOf(view, size.width / LABEL_PX);
+  return axisOf(view, size.width / (LABEL_PX * size.scale));
 }
 
 export interface Marked {
@@ -464,11 +466,11 @@ export function drawAxis(
   strip: number,
 ): void {
   const { view, size, palette, backdrop, layout } = scene;
-  const { ratio } = size;
-  const [width, height] = [Math.round(size.width * ratio), Math.round(size.height * ratio)];
+  const ratio = size.ratio * size.scale;
+  const [width, height] = [Math.round(size.width * size.ratio), Math.round(size.height * size.ratio)];
   context.fillStyle = palette.background;
   context.fillRect(0, 0, width, height);
-  const high = Math.round(strip * ratio);
+  const high = Math.round(strip * size.ratio);
   context.fillStyle = palette.surface;
   context.fillRect(0, 0, width, high);
   const phases = layout.rows.find(({ lane }) => lane.group === "phases");

@@ -48,16 +48,16 @@ export function nameOf(lane: Lane, lanes: readonly Lane[]): string {
   return lanes.some(({ pid }) => pid !== lane.pid) ? `${lane.name} · ${lane.pid}` : lane.name;
 }
 
-/** Lays lanes out in (at least) this height. */
-export function layOut(lanes: readonly Lane[], collapsed: ReadonlySet<string>, available: number): Layout {
-  const needed = place(lanes, collapsed, HEIGHTS.ops);
+/** Lays lanes out; those of workers fill this height, within reason. `scale` is how much larger than usual all is. */
+export function layOut(lanes: readonly Lane[], collapsed: ReadonlySet<string>, available: number, scale = 1): Layout {
+  const needed = place(lanes, collapsed, HEIGHTS.ops * scale, scale);
   const workers = needed.rows.filter(({ lane, small }) => lane.group === "ops" && !small).length;
   const spare = Math.floor((available - needed.height) / Math.max(workers, 1));
   if (spare <= 0 || workers === 0) return needed;
-  return place(lanes, collapsed, Math.min(TALLEST, HEIGHTS.ops + spare));
+  return place(lanes, collapsed, Math.min(TALLEST, HEIGHTS.ops + spare / scale) * scale, scale);
 }
 
-function place(lanes: readonly Lane[], collapsed: ReadonlySet<string>, ops: number): Layout {
+function place(lanes: readonly Lane[], collapsed: ReadonlySet<string>, ops: number, scale: number): Layout {
   const rows: Row[] = [];
   const headings: Heading[] = [];
   let y = GAP;
@@ -67,20 +67,26 @@ function place(lanes: readonly Lane[], collapsed: ReadonlySet<string>, ops: numb
     const closed = group.length > 1 && collapsed.has(keyOf(first));
     if (group.length > 1) {
       const name = nameOf({ ...first, name: first.group }, lanes);
-      headings.push({ key: keyOf(first), name: `${name} (${group.length})`, y, height: HEADING, collapsed: closed });
-      if (!closed) y += HEADING;
+      headings.push({
+        key: keyOf(first),
+        name: `${name} (${group.length})`,
+        y,
+        height: HEADING * scale,
+        collapsed: closed,
+      });
+      if (!closed) y += HEADING * scale;
     }
     if (closed) {
-      const height = Math.max(1, Math.floor(COLLAPSED / group.length));
+      const height = Math.max(1, Math.floor((COLLAPSED * scale) / group.length));
       for (const lane of group) {
         rows.push({ lane, y, height: Math.max(1, height - 1), small: true });
         y += height;
       }
-      y = Math.max(y, (headings.at(-1)?.y ?? 0) + HEADING) + GAP;
+      y = Math.max(y, (headings.at(-1)?.y ?? 0) + HEADING * scale) + GAP;
       continue;
     }
     for (const lane of group) {
-      const height = lane.group === "ops" ? ops : HEIGHTS[lane.group];
+      const height = lane.group === "ops" ? ops : HEIGHTS[lane.group] * scale;
       rows.push({ lane, y, height, small: false });
       y += height + GAP;
     }

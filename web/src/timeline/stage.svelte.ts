@@ -18,8 +18,8 @@ import { beside, columnAt, spanAt, type Column, type Cursor, type Span } from ".
 import type { Tile } from "./tile";
 import { between, framing, pan, same, showing, toTime, widthOf, within, zoom, type View } from "./view";
 
-export const AXIS_PX = 38;
-export const STRIP_PX = 12;
+const AXIS_PX = 38;
+const STRIP_PX = 12;
 /** So far from a span the pointer still means it. */
 const NEAR_PX = 4;
 const GLIDE_MS = 220;
@@ -61,7 +61,7 @@ export class Stage {
   view = $state.raw<View>({ from: 0, until: 1 });
   limits = $state.raw<View>({ from: 0, until: 1 });
   layout = $state.raw<Layout>(NOTHING);
-  size = $state.raw<Size>({ width: 0, height: 0, ratio: 1 });
+  size = $state.raw<Size>({ width: 0, height: 0, ratio: 1, scale: 1 });
   tile = $state.raw<Tile | null>(null);
   following = $state(false);
   selection = $state.raw<View | null>(null);
@@ -73,6 +73,15 @@ export class Stage {
   pinned = $state.raw<Span | null>(null);
   /** The pointer, in CSS pixels of the lanes. */
   pointer = $state.raw<{ x: number; y: number } | null>(null);
+
+  /** Of the axis and the strip above it. */
+  get axisHeight(): number {
+    return Math.round(AXIS_PX * this.size.scale);
+  }
+
+  get stripHeight(): number {
+    return Math.round(STRIP_PX * this.size.scale);
+  }
 
   readonly feed: Feed;
   readonly #follower: Follower;
@@ -141,9 +150,12 @@ export class Stage {
     const canvases = this.#canvases;
     if (canvases) {
       for (const canvas of [canvases.lanes, canvases.overlay]) resize(canvas, size);
-      resize(canvases.axis, { ...size, height: AXIS_PX });
+      resize(canvases.axis, { ...size, height: this.axisHeight });
     }
     this.#layOut();
+    // A canvas that changes its size is empty: were it drawn in the next frame, it would flash.
+    this.#draw();
+    this.#drawOver();
   }
 
   setLook(palette: Palette, filter: Filter): void {
@@ -180,7 +192,7 @@ export class Stage {
 
   #layOut(): void {
     if (!this.#info) return;
-    this.layout = layOut(this.#info.lanes, this.#collapsed, this.#filled);
+    this.layout = layOut(this.#info.lanes, this.#collapsed, this.#filled, this.size.scale);
     this.invalidate();
   }
 
@@ -565,8 +577,8 @@ export class Stage {
       pointer: this.pointer ? this.timeAt(this.pointer.x) : null,
     };
     drawOverlay(over, marked, this.#outlines(), this.#scroll);
-    const size = { ...this.size, height: AXIS_PX };
-    drawAxis(axis, { ...scene, size }, { ...marked, size }, this.limits, STRIP_PX);
+    const size = { ...this.size, height: this.axisHeight };
+    drawAxis(axis, { ...scene, size }, { ...marked, size }, this.limits, this.stripHeight);
   }
 
   #outlines(): Outline[] {
