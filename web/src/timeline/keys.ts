@@ -6,6 +6,8 @@ export type Command =
   | "cursor-right"
   | "cursor-up"
   | "cursor-down"
+  | "select-left"
+  | "select-right"
   | "pin"
   | "begin"
   | "end"
@@ -21,9 +23,11 @@ export type Command =
 /** Those that go on as long as they are held. */
 export const HOLDS: Readonly<Record<string, Hold>> = { w: "zoom-in", s: "zoom-out", a: "left", d: "right" };
 
-export const COMMANDS: Readonly<Record<string, Command>> = {
+const COMMANDS: Readonly<Record<string, Command>> = {
   arrowleft: "cursor-left",
   arrowright: "cursor-right",
+  "shift arrowleft": "select-left",
+  "shift arrowright": "select-right",
   arrowup: "cursor-up",
   arrowdown: "cursor-down",
   enter: "pin",
@@ -40,13 +44,20 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   "-": "step-out",
 };
 
+/** What a key does, if anything. Only arrows mean something else with Shift. */
+export function commandOf(event: KeyboardEvent): Command | undefined {
+  const key = event.key.toLowerCase();
+  return (event.shiftKey ? COMMANDS[`shift ${key}`] : undefined) ?? COMMANDS[key];
+}
+
 /** What a page of all keys says of them. */
 export const TIMELINE_KEYS: readonly (readonly [string, string])[] = [
   ["w s", "zoom in and out (also: wheel, + −, pinch)"],
   ["a d", "pan (also: Shift or the middle button and drag, one finger)"],
-  ["← → ↑ ↓", "go to the span beside, or to the lane above or below"],
+  ["← →", "go to the span beside"],
+  ["↑ ↓", "go to the lane above or below"],
   ["Enter", "pin the span (also: click)"],
-  ["drag", "select a range and see its statistics"],
+  ["drag", "select a range and see its statistics (also: Shift ← →)"],
   ["f", "frame the selection"],
   ["m", "set or take away a mark"],
   ["n p", "next and previous execution of the same node"],
@@ -54,12 +65,3 @@ export const TIMELINE_KEYS: readonly (readonly [string, string])[] = [
   ["Home End", "go to the beginning, to the end"],
   ["Esc", "out one level: close, unselect, zoom back, show all"],
 ];
-
-/** Whether what is typed goes into a field, not to the page. */
-export function isTyping(target: EventTarget | null): boolean {
-  return (
-    target instanceof HTMLElement &&
-    (target.isContentEditable || /^(input|textarea|select)$/i.test(target.tagName)) &&
-    !(target instanceof HTMLInputElement && /^(button|checkbox|radio)$/.test(target.type))
-  );
-}

@@ -93,6 +93,8 @@ export class Stage {
   #filter: Filter = { kinds: [], labels: null };
   #backdrop: Tile | null = null;
   #scroll = 0;
+  /** Where selecting by keys began. */
+  #anchor: View | null = null;
   #filled = 0;
   /** Whether anybody has said how long it is. */
   #known = false;
@@ -405,19 +407,30 @@ export class Stage {
     return (this.view.from + this.view.until) / 2;
   }
 
-  /** Moves the keyboard's cursor to the span beside; over shares, a little further. */
-  cursorBeside(forward: boolean): void {
+  /** Moves the keyboard's cursor to the span beside; over shares, a little further. `extend` selects what lies between. */
+  cursorBeside(forward: boolean, extend: boolean): void {
     if (!this.cursor) return this.cursorToLane(true);
-    const { lane, span } = this.cursor;
+    const { lane, span, column } = this.cursor;
+    this.#anchor = extend ? (this.#anchor ?? span ?? column) : null;
     const next = span && this.tile ? beside(this.tile, span, forward) : null;
     if (next) this.cursor = { lane, span: next, column: null };
-    else if (!span) {
+    else if (span) {
+      // Whatever is next lies far outside: on the way there more tiles come.
+      this.stopFollowing();
+      this.#glideTo(pan(this.view, (widthOf(this.view) / 2) * (forward ? 1 : -1), this.limits));
+      return;
+    } else {
       const step = (widthOf(this.view) / 40) * (forward ? 1 : -1);
       const seconds = Math.min(Math.max(this.#cursorTime() + step, this.limits.from), this.limits.until);
       this.cursor = this.#lookUp(lane, seconds);
     }
     const shown = this.cursor.span ?? this.cursor.column;
-    if (shown && (shown.from < this.view.from || shown.until > this.view.until)) {
+    if (!shown) return this.invalidate();
+    if (this.#anchor) {
+      const { from, until } = this.#anchor;
+      this.select({ from: Math.min(from, shown.from), until: Math.max(until, shown.until) });
+    }
+    if (shown.from < this.view.from || shown.until > this.view.until) {
       this.stopFollowing();
       this.#glideTo(showing(this.view, shown, this.limits, 0));
     }
