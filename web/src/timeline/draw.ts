@@ -426,17 +426,26 @@ function drawNames(
 
 const widths = new Map<string, number>();
 
-/** As much of a text as there is room for; nothing rather than a letter or two. */
-function fitting(context: CanvasRenderingContext2D, text: string, room: number): string {
+function widthOfText(context: CanvasRenderingContext2D, text: string): number {
   const key = `${context.font}${text}`;
   let width = widths.get(key);
   if (width === undefined) {
     if (widths.size > 20_000) widths.clear();
     widths.set(key, (width = context.measureText(text).width));
   }
+  return width;
+}
+
+/** As much of a text as there is room for; nothing rather than a letter or two. */
+function fitting(context: CanvasRenderingContext2D, text: string, room: number): string {
+  const width = widthOfText(context, text);
   if (width <= room) return text;
-  const letters = Math.floor((text.length * room) / width) - 1;
-  return letters >= 3 ? `${text.slice(0, letters)}…` : "";
+  // Letters differ in width: the first guess may be too long.
+  for (let letters = Math.floor((text.length * room) / width); letters >= 3; letters--) {
+    const cut = `${text.slice(0, letters)}…`;
+    if (widthOfText(context, cut) <= room) return cut;
+  }
+  return "";
 }
 
 // ---- axis and what lies over the lanes ----
