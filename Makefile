@@ -5,7 +5,7 @@ BIN := .venv/bin
 PACKAGE := .venv/.package
 DEV := .venv/.dev
 NATIVE := $(wildcard native/*/*.[ch])
-WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f -print)
+WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f -print) docs/sql.md
 WEB_TOOLS := web/node_modules/.package-lock.json
 DASHBOARD := src/ggml_viz/server/dashboard/index.html
 # Node.js comes from PyPI, with the dev extra.
@@ -30,6 +30,7 @@ demo: $(PACKAGE)
 
 # pytest comes last: its summary is the result.
 test: lint native web
+	$(NPM) run --silent test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(DEV) $(WEB_TOOLS)

@@ -91,8 +91,8 @@ def dashboard_is_built() -> bool:
     if not DASHBOARD.is_file():
         return False
     built = DASHBOARD.stat().st_mtime
-    sources = (path for path in WEB.rglob("*") if "node_modules" not in path.parts and path.is_file())
-    return all(path.stat().st_mtime <= built for path in sources)
+    sources = [path for path in WEB.rglob("*") if "node_modules" not in path.parts and path.is_file()]
+    return all(path.stat().st_mtime <= built for path in (*sources, ROOT / "docs" / "sql.md"))
 
 
 def node_is_there() -> bool:

@@ -267,7 +267,7 @@ class GrowingProcess(Process):
         for kind, rows in self._rows.items():
             rows.add(records[kinds == kind])
         self._active = active
-        self._run_nodes = None
+        self._run_nodes = self._times = None
         self._ended.append(records["run"][kinds == KIND_RUN].copy())
         nodes = records[kinds == KIND_NODE]
         if len(nodes):
