@@ -30,6 +30,7 @@ demo: $(PACKAGE)
 
 # pytest comes last: its summary is the result.
 test: lint native web
+	$(NPM) run --silent test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(DEV) $(WEB_TOOLS)
