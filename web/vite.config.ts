@@ -6,7 +6,7 @@ import { defineConfig, loadEnv } from "vite";
 const { GGML_VIZ_SERVER: SERVER = "http://127.0.0.1:8080" } = loadEnv("development", ".", "GGML_VIZ_");
 
 export default defineConfig({
-  plugins: [svelte({ preprocess: vitePreprocess() })],
+  plugins: [svelte({ configFile: false, preprocess: vitePreprocess() })],
   // Relative, so that it also works behind a proxy that serves it below some path.
   base: "./",
   build: {

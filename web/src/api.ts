@@ -9,7 +9,6 @@ import type {
   LayerDrawing,
   Match,
   MemoryOverTime,
-  Now,
   Occurrence,
   Range,
   Report,
@@ -53,7 +52,7 @@ export function onUnauthorized(listener: Unauthorized): void {
   unauthorized = listener;
 }
 
-export async function fetchFrom(url: URL, init: RequestInit = {}): Promise<Response> {
+async function fetchFrom(url: URL, init: RequestInit = {}): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(url, { credentials: "same-origin", ...init });
@@ -97,12 +96,10 @@ export const api = {
   session: () => get<Session>("session"),
   login: (token: string) => post<Session>("session", { token }),
   sources: async () => (await get<{ sources: Source[] }>("sources")).sources,
-  source: (source: string) => get<Source>(`sources/${encodeURIComponent(source)}`),
   report: (source: string, range: Range | null = null, signal?: AbortSignal) =>
     get<Report>(of(source, "report"), { ...range }, signal),
   series: (source: string, columns: number, range: Range | null = null, signal?: AbortSignal) =>
     get<Series>(of(source, "series"), { columns, ...range }, signal),
-  now: (source: string) => get<Now>(of(source, "now")),
   timeline: (source: string) => get<TimelineInfo>(of(source, "timeline")),
   tile: async (source: string, range: Range, columns: number, signal?: AbortSignal) => {
     const response = await fetchFrom(address(of(source, "tile"), { ...range, columns }), signal ? { signal } : {});
