@@ -103,7 +103,7 @@ def _describe(state: native.SegmentState, log: bytes) -> WatchedProcess:
         definitions_dropped=state.definitions_dropped,
         skipped=state.skipped,
         segment_bytes=state.touched_bytes,
-        now=_activity(state),
+        now=activity_of(state),
     )
 
 
@@ -115,7 +115,8 @@ def _state(state: native.SegmentState) -> str:
     return RECORDING if state.recorder else UNRECORDED
 
 
-def _activity(state: native.SegmentState) -> Activity:
+def activity_of(state: native.SegmentState) -> Activity:
+    """What a process did in the last whole second, by its segment."""
     phase = state.phase
     if phase is None and any(state.runs):
         phase = max(range(len(state.runs)), key=lambda index: (state.tokens[index], state.runs[index]))

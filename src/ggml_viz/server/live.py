@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from ggml_viz import native
 from ggml_viz.analysis.contents import command_line, wall_time
 from ggml_viz.analysis.profile import Profile, profile
-from ggml_viz.analysis.registry import watched_processes
+from ggml_viz.analysis.registry import activity_of
 from ggml_viz.analysis.summary import Summary, summarize
 from ggml_viz.capture.segments import live_segments, open_recorder
 from ggml_viz.errors import UserError
@@ -160,9 +160,7 @@ class LiveSource(Source):
         """Source, as it stands now."""
         watch, state = self.watch, self.watch.state()
         process = watch.process
-        activity = None
-        if state is not None:
-            activity = next((p for p in watched_processes(watch.segment.parent) if p.pid == watch.pid), None)
+        activity = activity_of(state) if state is not None else None
         definitions = process.file.definitions if process is not None else None
         counters = process.file.counters if process is not None else None
         recording = self._recording
@@ -181,8 +179,8 @@ class LiveSource(Source):
             "progress": 1.0,
             "started": wall_time(definitions.info.start_wall_ns) if definitions else "",
             "duration_s": watch.duration_s,
-            "phase": activity.now.phase if activity else None,
-            "tokens_per_second": float(activity.now.tokens_per_second) if activity else None,
+            "phase": activity.phase if activity else None,
+            "tokens_per_second": float(activity.tokens_per_second) if activity else None,
             "records": process.file.recorded or process.file.record_count if process is not None else 0,
             "lost": counters.lost + counters.dropped if counters else 0,
             "detail": DETAIL_NAMES[min(state.control & native.CONTROL_DETAIL_MASK, 2)] if state else None,

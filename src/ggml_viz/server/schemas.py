@@ -138,11 +138,13 @@ SCHEMAS: dict[str, Schema] = {
                 worker=COUNT,
                 state=one_of("work", "wait", "idle"),
                 op=or_null(TEXT),
-                node=or_null(INTEGER),
+                node=or_null(TEXT),
                 since_s=or_null(NUMBER),
             )
         ),
         runs=a_list(an_object(run=COUNT, phase=or_null(one_of(*PHASES)), graph=COUNT, since_s=NUMBER)),
+        tokens_per_second=NUMBER,
+        duration_s=NUMBER,
     ),
     "Timeline": an_object(
         duration_s=NUMBER,

@@ -280,7 +280,7 @@ class Hub:
             source = next((s for s in self._catalog.sources() if s.id == viewer.watched and s.is_live), None)
             if source is not None:
                 instant = await self._threads.run(source.now)
-                data = encode({"type": "now", "source": source.id, **instant, "duration_s": source.duration_s})
+                data = encode({"type": "now", "source": source.id, **instant})
                 await _text_out(socket, data)
 
 

@@ -409,7 +409,15 @@ class TraceSource(Source):
 
     def now(self) -> dict[str, Any]:
         """Nothing: it is over."""
-        return {"at_s": self._trace().duration_s, "phase": None, "threads": [], "runs": []}
+        duration_s = self._trace().duration_s
+        return {
+            "at_s": duration_s,
+            "phase": None,
+            "threads": [],
+            "runs": [],
+            "tokens_per_second": 0.0,
+            "duration_s": duration_s,
+        }
 
     def timeline(self) -> dict[str, Any]:
         """Its lanes and labels."""
