@@ -230,6 +230,8 @@ class LiveSource(Source):
             "runs": [
                 {"run": run.run, "phase": run.phase, "graph": run.graph, "since_s": run.since_s} for run in instant.runs
             ],
+            "tokens_per_second": float(sum(self.tokens_now().values())),
+            "duration_s": self.duration_s,
         }
 
     def timeline(self) -> dict[str, Any]:
