@@ -274,11 +274,13 @@ class _Workers:
         if growing:
             shift = max(int(np.log2(_LIVE_BUCKET_NS / process.clock.ns_per_tick)), 0)
             self._sizes = origin, shift, _LIVE_BUCKETS, _LIVE_LEVELS
+            self._limit = _NEVER
         else:
             wanted = process.file.record_count // (_RECORDS_PER_BUCKET * threads)
             buckets = 1 << min(max(wanted, _MIN_BUCKETS), _MAX_BUCKETS).bit_length() - 1
             shift = max(int(np.ceil(np.log2((ticks + 1) / buckets))), 0)
             self._sizes = origin, min(shift, 40), buckets, _LEVELS
+            self._limit = buckets << min(shift, 40)
         self.finest_ticks = float(1 << self._sizes[1])
 
     def __len__(self) -> int:
@@ -290,7 +292,7 @@ class _Workers:
         nodes = records["kind"] == KIND_NODE
         workers = int(records["detail"][nodes].max(initial=0)) + 1 if nodes.any() else 0
         while len(self._pyramids) < min(workers, _MAX_WORKERS):
-            self._pyramids.append(Pyramid(*self._sizes, len(KINDS)))
+            self._pyramids.append(Pyramid(*self._sizes, len(KINDS), self._limit))
         pyramids_add(self._pyramids, records, self._run_nodes(), self._kinds)
         if not nodes.any():
             return
@@ -346,7 +348,7 @@ class _Workers:
         """A pyramid of one window, whose buckets are narrower than its columns."""
         shift = max(int(np.log2(max(column / 4, 1))), 0)
         buckets = 1 << int((end - begin) / (1 << shift) + 2).bit_length()
-        pyramid = Pyramid(int(max(begin, 0)), shift, buckets, 1, len(KINDS))
+        pyramid = Pyramid(int(max(begin, 0)), shift, buckets, 1, len(KINDS), buckets << shift)
         mine = table[table["detail"] == worker]
         mine["detail"] = 0
         pyramids_add([pyramid], mine, runs, self._kinds)
