@@ -335,7 +335,7 @@ class _Workers:
             for table in tables:
                 count += lane_spans(table, worker, runs, self._label_of, (begin, end), columns, count)
             if spans_only or count <= _SPANS_PER_COLUMN * window.columns:
-                yield SPANS, count, b"".join([memoryview(columns[name][:count]) for name in LANE_COLUMNS])
+                yield SPANS, count, b"".join([columns[name][:count].data for name in LANE_COLUMNS])
                 continue
             if narrow is None:
                 narrow = self._narrow(tables, runs, window)
