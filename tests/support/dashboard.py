@@ -76,6 +76,7 @@ def serving(*arguments: str | Path, port: int = 0) -> Iterator[Serving]:
             process.kill()
             process.wait()
         reader.join(5)
+        process.stderr.close()
     assert not any("Traceback" in line for line in said), "".join(said)
 
 
