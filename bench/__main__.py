@@ -15,7 +15,10 @@ from bench.figure import Figure
 
 # One file each; the long ones are asked only by name.
 LONG_QUESTIONS = ("soak",)
-QUESTIONS = ("put", "recognise", "tokens", "attach", "trace_size", "segment_memory", "large_trace")
+QUESTIONS = (
+    *("put", "recognise", "tokens", "attach", "trace_size", "segment_memory", "large_trace"),
+    *("dashboard_large", "dashboard_live"),
+)
 
 
 def main() -> int:

@@ -160,8 +160,8 @@ struct gv_pyramid;
 /* How much of each bucket of time each of `kinds` kinds of work took, at several widths: 2^shift ticks, four times
  * that, and so on, of each width the newest `buckets` (a power of two). NULL: memory is short, or the numbers make no
  * sense. */
-GV_EXPORT struct gv_pyramid *gv_pyramid_open(uint64_t origin, uint32_t shift, uint64_t buckets, uint32_t levels,
-                                             uint32_t kinds);
+GV_EXPORT struct gv_pyramid *gv_pyramid_open(uint64_t origin, uint64_t limit, uint32_t shift, uint64_t buckets,
+                                             uint32_t levels, uint32_t kinds);
 GV_EXPORT void gv_pyramid_close(struct gv_pyramid *pyramid);
 
 /* Adds the NODEs among records to the pyramids of their workers. kinds[2 * place + fused] is the kind of each node's

@@ -19,12 +19,14 @@ struct level {
 
 struct gv_pyramid {
     uint64_t origin;
+    uint64_t limit;   /* nothing is kept of what comes so long after the origin */
     uint64_t buckets; /* of each level, a power of two */
     uint32_t kinds, levels;
     struct level level[];
 };
 
-struct gv_pyramid *gv_pyramid_open(uint64_t origin, uint32_t shift, uint64_t buckets, uint32_t levels, uint32_t kinds) {
+struct gv_pyramid *gv_pyramid_open(uint64_t origin, uint64_t limit, uint32_t shift, uint64_t buckets, uint32_t levels,
+                                   uint32_t kinds) {
     if (!levels || !kinds || kinds > MAX_KINDS || !buckets || buckets & (buckets - 1) || buckets > 1u << 24 ||
         shift > MAX_SHIFT || levels > 32 || shift + LEVEL_SHIFT * (levels - 1) > MAX_SHIFT) {
         return NULL;
@@ -34,6 +36,7 @@ struct gv_pyramid *gv_pyramid_open(uint64_t origin, uint32_t shift, uint64_t buc
         return NULL;
     }
     pyramid->origin = origin;
+    pyramid->limit = limit;
     pyramid->buckets = buckets;
     pyramid->kinds = kinds;
     pyramid->levels = levels;
@@ -111,6 +114,10 @@ static void add(struct gv_pyramid *pyramid, uint64_t begin, uint64_t end, float 
     }
     begin = begin > pyramid->origin ? begin - pyramid->origin : 0;
     end -= pyramid->origin;
+    end = end < pyramid->limit ? end : pyramid->limit;
+    if (begin >= end) {
+        return;
+    }
     for (uint32_t i = 0; i < pyramid->levels; i++) {
         add_to_level(pyramid, &pyramid->level[i], begin, end, share, part);
     }

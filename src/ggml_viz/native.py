@@ -384,7 +384,10 @@ def _core() -> ctypes.CDLL:
             i64,
             [pointer, size, pointer, size, ctypes.POINTER(_Events), pointer, size, ctypes.POINTER(size)],
         ),
-        "gv_pyramid_open": (pointer, [ctypes.c_uint64, ctypes.c_uint32, ctypes.c_uint64, *[ctypes.c_uint32] * 2]),
+        "gv_pyramid_open": (
+            pointer,
+            [*[ctypes.c_uint64] * 2, ctypes.c_uint32, ctypes.c_uint64, *[ctypes.c_uint32] * 2],
+        ),
         "gv_pyramid_close": (None, [pointer]),
         "gv_pyramids_add": (i64, [pointer, size] * 4),
         "gv_pyramid_read": (i64, [pointer, ctypes.c_double, ctypes.c_double, size, pointer]),
@@ -626,12 +629,15 @@ class Pyramid:
         buckets: How many of each width are kept, the newest: a power of two.
         levels: How many widths.
         kinds: How many kinds of work.
+        limit: Nothing is kept of what comes so many ticks after the first.
     """
 
-    def __init__(self, origin: int, shift: int, buckets: int, levels: int, kinds: int) -> None:
+    def __init__(
+        self, origin: int, shift: int, buckets: int, levels: int, kinds: int, limit: int = (1 << 64) - 1
+    ) -> None:
         self._kinds = kinds
         self._origin = origin
-        self._handle: int | None = _core().gv_pyramid_open(origin, shift, buckets, levels, kinds)
+        self._handle: int | None = _core().gv_pyramid_open(origin, limit, shift, buckets, levels, kinds)
         if not self._handle:
             raise MemoryError
         weakref.finalize(self, _core().gv_pyramid_close, self._handle)

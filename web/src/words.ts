@@ -29,6 +29,11 @@ export function shortCommand(command: string): string {
     .join(" ");
 }
 
+/** The process, where the name of a live source does not tell it already. */
+export function pidOf({ kind, name, pid }: Source): string {
+  return kind === "live" && pid !== null && !name.includes(String(pid)) ? `pid ${pid}` : "";
+}
+
 export const STATE_WORDS: Readonly<Record<Source["state"], string>> = {
   loading: "loading",
   ready: "recorded",

@@ -42,8 +42,17 @@ class Recording:
     exit_code: int
 
 
+def new_token() -> str:
+    """A token that no other recording has."""
+    return secrets.token_hex(8)
+
+
 def record(
-    command: Sequence[str], path: Path, settings: Settings, environment: Mapping[str, str] = os.environ
+    command: Sequence[str],
+    path: Path,
+    settings: Settings,
+    environment: Mapping[str, str] = os.environ,
+    token: str | None = None,
 ) -> Recording:
     """Runs a program with the agent in it and writes what the agent sees to `path`.
 
@@ -52,13 +61,14 @@ def record(
         path: The trace; overwritten. Removed again if the program never called ggml.
         settings: What is to be recorded, and how large the trace may grow.
         environment: The program's environment, without the agent.
+        token: What the names of the segments are to begin with, for who looks on; None: it does not matter.
 
     Raises:
         UserError: The program cannot be started (exit status 126, 127), or the trace not be written (125).
     """
     program = find_program(command[0], environment)
     spare_other_files(path)
-    token = secrets.token_hex(8)
+    token = token or new_token()
     watched = agent_environment(environment, token)
     folder = swept_folder()
     recorder = open_recorder(folder, token, path, settings.output.max_size)

@@ -10,11 +10,14 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ggml_viz.capture.inspect import find_program, inspect_program
 from ggml_viz.capture.launch import die_of
-from ggml_viz.capture.recording import Recording, record
+from ggml_viz.capture.recording import Recording, new_token, record
+from ggml_viz.commands.serve import LOOPBACK, PORT, need_web
 from ggml_viz.errors import UserError, print_error
 from ggml_viz.native import RecorderStatus
 from ggml_viz.settings import Settings, add_capture_arguments, add_output_arguments, add_ui_arguments
@@ -32,6 +35,7 @@ examples:
   ggml-viz run -- llama-cli -m model.gguf -p Hello
   ggml-viz run -o slow.ggmlviz -- python transcribe.py talk.wav
   ggml-viz run --quiet --detail graph -- llama-server -m model.gguf
+  ggml-viz run --web -- llama-server -m model.gguf
 """
 
 
@@ -41,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output_arguments(parser)
     add_capture_arguments(parser)
     add_ui_arguments(parser)
+    parser.add_argument("--web", action="store_true", help="show it in a browser while it runs (ggml-viz serve)")
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
@@ -50,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("no program to run", "For example: ggml-viz run -- llama-cli -m model.gguf", exit_status=2)
     settings: Settings = args.settings
     path = settings.output.file or default_path(args.command[0])
-    recording = record(args.command, path, settings)
+    token = new_token()
+    with _shown_in_browser(token, path.parent, settings) if args.web else nullcontext():
+        recording = record(args.command, path, settings, token=token)
     try:
         describe(recording, args.command, settings)
     except UserError as error:
@@ -61,6 +68,29 @@ def run(args: argparse.Namespace) -> int:
         die_of(-recording.exit_code)
         return 128 - recording.exit_code
     return recording.exit_code
+
+
+@contextmanager
+def _shown_in_browser(token: str, folder: Path, settings: Settings) -> Iterator[None]:
+    """While this lasts, the dashboard shows what is recorded under a token; its address is printed first."""
+    need_web()
+    from ggml_viz.server.live import LiveProcesses
+    from ggml_viz.server.running import address_of, listening_socket, served
+    from ggml_viz.server.security import Security
+    from ggml_viz.server.sources import Catalog
+
+    try:
+        listening = listening_socket(LOOPBACK, PORT)
+    except UserError:  # there is one already
+        listening = listening_socket(LOOPBACK, 0)
+    security = Security(LOOPBACK, listening.getsockname()[1])
+    catalog = Catalog([LiveProcesses(None, folder, settings.ui.naming, token=token)])
+    print(f"ggml-viz: {address_of(listening, security)}", file=sys.stderr, flush=True)
+    try:
+        with served(catalog, security, listening):
+            yield
+    finally:
+        catalog.close()
 
 
 def default_path(program: str, now: time.struct_time | None = None, folder: Path = Path()) -> Path:

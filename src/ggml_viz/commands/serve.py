@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NAME = "serve"
 HELP = "show traces and running processes in a browser"
 TOKEN_VARIABLE = "GGML_VIZ_TOKEN"
+LOOPBACK, PORT = "127.0.0.1", 8080
 EXAMPLES = """\
 Without files: the processes that are watched now (ggml-viz run, attach), as
 they come and go. The dashboard stands at http://127.0.0.1:8080/, its HTTP API
@@ -43,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--pid", metavar="PID", type=int, action="append", help="a watched process; may be repeated")
     which.add_argument("--all", action="store_true", help="all watched processes, besides the files")
     parser.add_argument("--folder", metavar="DIR", type=Path, help="also the traces in it; recordings are put there")
-    parser.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
-    parser.add_argument("--port", metavar="N", type=_port, default=8080, help="0: any that is free (default: 8080)")
+    parser.add_argument("--host", metavar="ADDRESS", default=LOOPBACK, help="where to listen (default: 127.0.0.1)")
+    parser.add_argument("--port", metavar="N", type=_port, default=PORT, help="0: any that is free (default: 8080)")
     parser.add_argument("--open", action="store_true", help="open a browser")
     parser.add_argument(
         "--allow-host", metavar="NAME", action="append", default=[], help="a further name that it is reached by"
@@ -60,8 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serves until Ctrl-C."""
-    for module in ("starlette", "uvicorn", "websockets", "prometheus_client"):
-        need_extra(module, "web")
+    need_web()
     from ggml_viz.live.watch import KEEP_BYTES
     from ggml_viz.server.live import LiveProcesses
     from ggml_viz.server.running import address_of, listening_socket, serve
@@ -98,6 +98,16 @@ def run(args: argparse.Namespace) -> int:
     finally:
         catalog.close()
     return 0
+
+
+def need_web() -> None:
+    """Refuses to serve where what that takes is not installed.
+
+    Raises:
+        UserError: With how to install it.
+    """
+    for module in ("starlette", "uvicorn", "websockets", "prometheus_client"):
+        need_extra(module, "web")
 
 
 def _check_files(files: list[Path], folder: Path | None) -> None:

@@ -8,7 +8,6 @@ timeline's coarser levels.
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 import threading
 import time
@@ -26,6 +25,7 @@ from ggml_viz.capture.segments import open_recorder
 from ggml_viz.model.attribution import load_rules
 from ggml_viz.model.growing import GrowingProcess, GrowingTrace
 from ggml_viz.model.phases import PHASES
+from ggml_viz.model.trace import Trace
 from ggml_viz.trace.reader import GrowingTrace as GrowingFile
 from ggml_viz.views.timeline import Timeline
 
@@ -116,6 +116,7 @@ class Watch:
         self.segment = segment
         self.pid = native.segment_describe(segment).pid
         self._keep_bytes = keep_bytes
+        self._naming = naming
         with tempfile.TemporaryDirectory(prefix="ggml-viz-") as folder:
             path = Path(folder) / "live.ggmlviz"
             self._recorder = open_recorder(segment.parent, segment.name, path, None, native.SINCE_OLDEST)
@@ -199,9 +200,15 @@ class Watch:
             ]
             return Instant(at_s, workers, runs)
 
+    @property
     def path(self) -> Path:
         """A name under which what is kept can be opened while this lives."""
-        return Path(f"/proc/{os.getpid()}/fd/{self._file.descriptor}")
+        return Path(self._file.path)
+
+    def snapshot(self) -> Trace:
+        """What is kept at this moment, as a trace that does not change."""
+        with self.lock:
+            return Trace(self._file.snapshot(), self._naming)
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Has something called, in another thread, whenever records were taken in. Returns how to end that."""

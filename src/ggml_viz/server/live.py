@@ -36,7 +36,6 @@ from ggml_viz.server.sources import (
     tile_of,
 )
 from ggml_viz.trace.definitions import DETAIL_NAMES
-from ggml_viz.trace.reader import open_trace
 from ggml_viz.views import graph as graph_view
 from ggml_viz.views import memory as memory_view
 from ggml_viz.views import nodes
@@ -230,6 +229,8 @@ class LiveSource(Source):
             "runs": [
                 {"run": run.run, "phase": run.phase, "graph": run.graph, "since_s": run.since_s} for run in instant.runs
             ],
+            "tokens_per_second": float(sum(self.tokens_now().values())),
+            "duration_s": self.duration_s,
         }
 
     def timeline(self) -> dict[str, Any]:
@@ -298,7 +299,7 @@ class LiveSource(Source):
 
     def sql(self, query: str) -> dict[str, Any]:
         """What a query returns of what is kept at this moment, asked in a process of its own."""
-        sandbox = Sandbox(self.watch.path(), self._naming)
+        sandbox = Sandbox(self.watch.path, self._naming)
         try:
             return sandbox.ask(query)
         finally:
@@ -338,7 +339,7 @@ class LiveSource(Source):
 
     def profile(self) -> Profile:
         """What a comparison compares: what is kept at this moment."""
-        return profile(str(self.watch.path()), executions=True, naming=self._naming)
+        return profile(str(self.watch.path), executions=True, naming=self._naming)
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Has something called whenever records were taken in."""
@@ -356,8 +357,7 @@ class LiveSource(Source):
         """What is kept, as a trace that does not change; some seconds old at most."""
         with self._lock:
             if self._snapshot is None or time.monotonic() - self._snapshot[0] > _SNAPSHOT_S:
-                naming = (self._naming,) if self._naming else ()
-                self._snapshot = time.monotonic(), Trace(open_trace(self.watch.path(), check_records=False), naming)
+                self._snapshot = time.monotonic(), self.watch.snapshot()
             return self._snapshot[1]
 
     def _record(self) -> None:

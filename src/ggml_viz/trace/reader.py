@@ -298,6 +298,19 @@ class GrowingTrace:
             del process._chunks[: 4 * count]
         return count
 
+    @property
+    def path(self) -> str:
+        """A name under which any process of this user can open it while this one has it open."""
+        return f"/proc/{os.getpid()}/fd/{self.descriptor}"
+
+    def snapshot(self) -> TraceFile:
+        """What is kept at this moment, as a trace of its own that does not change."""
+        taken = open_trace(self.path, check_records=False)
+        for own, process in zip(self.file.processes, taken.processes, strict=False):
+            process.whole_from = own.whole_from
+            process.recorded = max(process.record_count + own.let_go, process.recorded)
+        return taken
+
     def close(self) -> None:
         """Closes the file; what was taken in stays readable."""
         os.close(self.descriptor)

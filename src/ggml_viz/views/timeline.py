@@ -63,8 +63,8 @@ _BATCH_RECORDS = 1 << 18
 _NEVER = (1 << 64) - 1
 
 _MAX_WORKERS = 256
-_RECORDS_PER_BUCKET = 16
-_MAX_BUCKETS = 1 << 20
+_RECORDS_PER_BUCKET = 8
+_MAX_BUCKETS = 1 << 21
 _MIN_BUCKETS = 1 << 12
 _LEVELS = 5
 # Of what grows without end, buckets of some 65 µs and four, sixteen, … times that; of each width the newest.
@@ -274,11 +274,13 @@ class _Workers:
         if growing:
             shift = max(int(np.log2(_LIVE_BUCKET_NS / process.clock.ns_per_tick)), 0)
             self._sizes = origin, shift, _LIVE_BUCKETS, _LIVE_LEVELS
+            self._limit = _NEVER
         else:
             wanted = process.file.record_count // (_RECORDS_PER_BUCKET * threads)
             buckets = 1 << min(max(wanted, _MIN_BUCKETS), _MAX_BUCKETS).bit_length() - 1
             shift = max(int(np.ceil(np.log2((ticks + 1) / buckets))), 0)
             self._sizes = origin, min(shift, 40), buckets, _LEVELS
+            self._limit = buckets << min(shift, 40)
         self.finest_ticks = float(1 << self._sizes[1])
 
     def __len__(self) -> int:
@@ -290,7 +292,7 @@ class _Workers:
         nodes = records["kind"] == KIND_NODE
         workers = int(records["detail"][nodes].max(initial=0)) + 1 if nodes.any() else 0
         while len(self._pyramids) < min(workers, _MAX_WORKERS):
-            self._pyramids.append(Pyramid(*self._sizes, len(KINDS)))
+            self._pyramids.append(Pyramid(*self._sizes, len(KINDS), self._limit))
         pyramids_add(self._pyramids, records, self._run_nodes(), self._kinds)
         if not nodes.any():
             return
@@ -324,33 +326,35 @@ class _Workers:
             for worker in workers:
                 yield SHARES, window.columns, self._pyramids[worker].read(begin, end, window.columns).tobytes()
             return
-        table = self._decode(chosen)
+        tables = self._decode(chosen)
         runs = self._run_nodes()
+        narrow: list[Pyramid] | None = None
         for worker in workers:
-            columns = {name: np.empty(len(table), dtype) for name, dtype in LANE_COLUMNS.items()}
-            count = lane_spans(table, worker, runs, self._label_of, (begin, end), columns, 0)
+            columns = {name: np.empty(records, dtype) for name, dtype in LANE_COLUMNS.items()}
+            count = 0
+            for table in tables:
+                count += lane_spans(table, worker, runs, self._label_of, (begin, end), columns, count)
             if spans_only or count <= _SPANS_PER_COLUMN * window.columns:
-                yield SPANS, count, b"".join(columns[name][:count].tobytes() for name in LANE_COLUMNS)
-            else:
-                own = self._narrow(table, runs, worker, begin, end, column)
-                yield SHARES, window.columns, own.read(begin, end, window.columns).tobytes()
+                yield SPANS, count, b"".join([memoryview(columns[name][:count]) for name in LANE_COLUMNS])
+                continue
+            if narrow is None:
+                narrow = self._narrow(tables, runs, window)
+            yield SHARES, window.columns, narrow[worker].read(begin, end, window.columns).tobytes()
 
     def busy(self, window: _Window) -> list[npt.NDArray[np.float64]]:
         """What share of each column each worker was at work."""
         read = (pyramid.read(window.begin, window.end, window.columns) for pyramid in self._pyramids)
         return [np.minimum(parts[:, :, 0].sum(axis=1) / 255, 1) for parts in read]
 
-    def _narrow(
-        self, table: Structured, runs: Structured, worker: int, begin: float, end: float, column: float
-    ) -> Pyramid:
-        """A pyramid of one window, whose buckets are narrower than its columns."""
-        shift = max(int(np.log2(max(column / 4, 1))), 0)
-        buckets = 1 << int((end - begin) / (1 << shift) + 2).bit_length()
-        pyramid = Pyramid(int(max(begin, 0)), shift, buckets, 1, len(KINDS))
-        mine = table[table["detail"] == worker]
-        mine["detail"] = 0
-        pyramids_add([pyramid], mine, runs, self._kinds)
-        return pyramid
+    def _narrow(self, tables: Sequence[Structured], runs: Structured, window: _Window) -> list[Pyramid]:
+        """Pyramids of one window, whose buckets are narrower than its columns."""
+        shift = max(int(np.log2(max(window.column / 4, 1))), 0)
+        buckets = 1 << int((window.end - window.begin) / (1 << shift) + 2).bit_length()
+        sizes = int(max(window.begin, 0)), shift, buckets, 1, len(KINDS), buckets << shift
+        pyramids = [Pyramid(*sizes) for _ in self._pyramids]
+        for table in tables:
+            pyramids_add(pyramids, table, runs, self._kinds)
+        return pyramids
 
     def _chunks_in(self, begin: float, end: float) -> list[RecordChunk]:
         if len(self._table) != len(self._times):
@@ -358,19 +362,20 @@ class _Workers:
         rows = (self._table[:, 0].astype(np.float64) < end) & (self._table[:, 1].astype(np.float64) > begin)
         return [self._chunks[row] for row in np.flatnonzero(rows).tolist()]
 
-    def _decode(self, chunks: Sequence[RecordChunk]) -> Structured:
-        parts = []
+    def _decode(self, chunks: Sequence[RecordChunk]) -> list[Structured]:
+        """The records of chunks, of which some were decoded for the tile before."""
+        tables = []
         for chunk in chunks:
-            part = self._decoded.get(chunk.offset)
-            if part is None:
-                part = np.empty(chunk.count, RECORD_DTYPE)
-                part = self._decoded[chunk.offset] = part[: self._process.file.decode(chunk, part)]
-                self._cached_records += len(part)
+            table = self._decoded.get(chunk.offset)
+            if table is None:
+                table = np.empty(chunk.count, RECORD_DTYPE)
+                table = self._decoded[chunk.offset] = table[: self._process.file.decode(chunk, table)]
+                self._cached_records += len(table)
             self._decoded.move_to_end(chunk.offset)
-            parts.append(part)
+            tables.append(table)
         while self._cached_records > _CACHED_RECORDS and len(self._decoded) > len(chunks):
             self._cached_records -= len(self._decoded.popitem(last=False)[1])
-        return np.concatenate([*parts, np.empty(0, RECORD_DTYPE)])
+        return tables
 
     def _run_nodes(self) -> Structured:
         if isinstance(self._process, GrowingProcess):

@@ -1,0 +1,122 @@
+"""How quick is the dashboard on a trace of 20 million spans, in a headless Chromium on the same cores?"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Page
+from tests.support import tracefile
+
+from bench.figure import Figure, bootstrap, median
+from bench.serving import browser_page, serving
+from ggml_viz.model.trace import Trace
+from ggml_viz.views.timeline import Timeline
+
+SPANS, ROUNDS, WINDOWS = 20_000_000, 5, 400
+PAN_S = 3.0
+
+# Asks for windows of the trace, spans always, one after the other, and decodes what comes.
+_STREAM = """
+async ([source, width, count]) => {
+  const socket = new WebSocket(location.origin.replace("http", "ws") + "/api/v1/socket");
+  socket.binaryType = "arraybuffer";
+  await new Promise((resolve) => (socket.onopen = resolve));
+  let spans = 0, check = 0;
+  const began = performance.now();
+  for (let request = 0; request < count; request++) {
+    const answer = new Promise((resolve) => (socket.onmessage = (event) => resolve(event.data)));
+    const from_s = 1 + request * width;
+    socket.send(JSON.stringify({ type: "view", source, request, from_s, until_s: from_s + width, columns: 1600,
+                                 lanes: [1024], spans: true }));
+    const data = await answer;
+    const view = new DataView(data);
+    const rows = view.getUint32(56 + 8, true), offset = view.getUint32(56 + 12, true);
+    const begins = new Float32Array(data, offset, rows);
+    for (let row = 0; row < rows; row++) check += begins[row];
+    spans += rows;
+  }
+  socket.close();
+  return [spans, performance.now() - began, check];
+}
+"""
+_FRAMES = """
+(seconds) => new Promise((resolve) => {
+  const times = [];
+  const frame = (now) => {
+    times.push(now);
+    if (now - times[0] < seconds * 1000) requestAnimationFrame(frame); else resolve(times);
+  };
+  requestAnimationFrame(frame);
+})
+"""
+
+
+def measure() -> list[Figure]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "large.ggmlviz"
+        count = tracefile.write_large_trace(path, SPANS, threads=1)
+        figures = [_viewports(path)]
+        with serving(path) as served:
+            began = time.monotonic()
+            source = served.source("trace", "ready")
+            loaded = time.monotonic() - began
+            usable = [(_usable_s(served.url, source["id"]), 0.0) for _ in range(ROUNDS)]
+            with browser_page() as page:
+                page.goto(f"{served.url}#/{source['id']}/timeline")
+                frames = [(_frames_per_second(page), 0.0) for _ in range(ROUNDS)]
+                rates = [(_spans_per_second(page, source["id"]), 0.0) for _ in range(ROUNDS)]
+    value, low, high = bootstrap(usable, median)
+    figures.append(Figure("request to usable page", value, "s", 1.0, low, high, note=f"{count / 1e6:.0f} M spans"))
+    value, low, high = bootstrap(frames, median)
+    figures.append(Figure("panning", value, "frames/s", 30, low, high, higher_is_better=True))
+    value, low, high = bootstrap(rates, median)
+    figures.append(
+        Figure("spans over the WebSocket", value / 1e6, "M/s", 5, low / 1e6, high / 1e6, higher_is_better=True)
+    )
+    return [*figures, Figure("server ready after its start", loaded, "s", note="everything added up")]
+
+
+def _viewports(path: Path) -> Figure:
+    """What a viewport takes, at all zooms and places."""
+    trace = Trace.open(path)
+    timeline = Timeline(trace)
+    timeline.build()
+    rng = np.random.default_rng(1)
+    took = []
+    for _ in range(WINDOWS):
+        width = trace.duration_s * 10 ** rng.uniform(-6, 0)
+        from_s = rng.uniform(0, trace.duration_s - width)
+        began = time.perf_counter()
+        timeline.tile(from_s, from_s + width, 1600)
+        took.append((1e3 * (time.perf_counter() - began), 0.0))
+    value, low, high = bootstrap(took, lambda rounds: np.quantile(rounds[..., 0], 0.95, axis=-1))
+    return Figure("viewport, 95 of 100", value, "ms", 5, low, high, note="any zoom and place, 1600 columns")
+
+
+def _usable_s(url: str, source: str) -> float:
+    """From the request of the page to the tokens per second and the ops on it."""
+    with browser_page() as page:
+        began = time.monotonic()
+        page.goto(f"{url}#/{source}/overview", wait_until="commit")
+        page.get_by_text("MUL_MAT").first.wait_for()
+        return time.monotonic() - began
+
+
+def _frames_per_second(page: Page) -> float:
+    """While the timeline is panned by a key that is held."""
+    page.keyboard.press("Home")
+    for _ in range(6):
+        page.keyboard.press("w")
+        time.sleep(0.2)
+    page.keyboard.down("d")
+    times = page.evaluate(_FRAMES, PAN_S)
+    page.keyboard.up("d")
+    return (len(times) - 1) / (times[-1] - times[0]) * 1e3
+
+
+def _spans_per_second(page: Page, source: str) -> float:
+    spans, took_ms, _ = page.evaluate(_STREAM, [source, 4.0, 20])
+    return float(spans / took_ms * 1e3)

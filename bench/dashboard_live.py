@@ -1,0 +1,97 @@
+"""What does watching a llama-server cost, and how old is what one sees?
+
+Two threads and four clients on all cores; the same server with capture alone and with the dashboard beside it, in turns.
+"""
+
+from __future__ import annotations
+
+import datetime
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from tests.support import runtimes, server
+
+from bench.figure import Figure, bootstrap, ratio_of_medians
+from bench.figure import median as middle
+from bench.serving import Serving, browser_page, serving, viewers
+
+CLIENTS, ROUNDS, ROUND_S, SETTLE_S = 4, 8, 5.0, 1.5
+MORE_VIEWERS = 4
+
+
+def measure() -> list[Figure]:
+    with tempfile.TemporaryDirectory() as name:
+        record = [sys.executable, "-m", "ggml_viz", "run", "--quiet", "-o", Path(name) / "t.ggmlviz", "--"]
+        program = runtimes.llama_cpp("llama-server")
+        with server.running(program, *record, slots=CLIENTS) as running, server.load(running, CLIENTS) as load:
+            time.sleep(3)
+            rates, shares = [], []
+            for _ in range(ROUNDS):
+                begin = time.monotonic()
+                time.sleep(ROUND_S)
+                alone = load.tokens_per_second(begin, time.monotonic())
+                with serving("--all") as served:
+                    source = served.source("live", "running")["id"]
+                    with viewers(served.url, source, 1):
+                        rate, share = _watched(load, served)
+                rates.append((rate, alone))
+                shares.append((share, 0.0))
+            with serving("--all") as served:
+                source = served.source("live", "running")["id"]
+                more = []
+                for _ in range(ROUNDS // 2):
+                    with viewers(served.url, source, 1):
+                        one = _watched(load, served)[1]
+                    with viewers(served.url, source, 1 + MORE_VIEWERS):
+                        many = _watched(load, served)[1]
+                    more.append(((many - one) / MORE_VIEWERS, 0.0))
+                ages = _ages_ms(served, source)
+            assert not load.failures, load.failures
+    ratio, low, high = bootstrap(rates, ratio_of_medians)
+    note = f"{median(alone for _, alone in rates):.0f} t/s alone, {CLIENTS} clients"
+    return [
+        Figure(
+            "tokens/s, watched / capture alone", ratio, goal=0.98, low=low, high=high, higher_is_better=True, note=note
+        ),
+        _share("server's CPU, one viewer", shares, 15),
+        _share("server's CPU, each further one", more, 5),
+        Figure("record to pixel, median", float(np.median(ages)), "ms", note="in Chromium on the same two cores"),
+        Figure("record to pixel, 95 of 100", float(np.quantile(ages, 0.95)), "ms", goal=250),
+    ]
+
+
+def _watched(load: server.Load, served: Serving) -> tuple[float, float]:
+    """Tokens per second, and percent of a core, over a round."""
+    time.sleep(SETTLE_S)
+    begin, used = time.monotonic(), served.cpu_seconds()
+    time.sleep(ROUND_S)
+    end = time.monotonic()
+    return load.tokens_per_second(begin, end), 100 * (served.cpu_seconds() - used) / (end - begin)
+
+
+def _share(name: str, rounds: list[tuple[float, float]], goal: float) -> Figure:
+    value, low, high = bootstrap(rounds, middle)
+    return Figure(name, value, "% of a core", goal=goal, low=low, high=high)
+
+
+def _ages_ms(served: Serving, source: str) -> list[float]:
+    """How old the oldest record was that a frame showed first, of each frame."""
+    started = datetime.datetime.fromisoformat(served.get(f"/sources/{source}")["started"].replace("Z", "+00:00"))
+    with browser_page(Path(__file__).with_name("viewer.js")) as page:
+        # A window so narrow that each node is a span.
+        page.goto(f"{served.url}#/{source}/timeline?width=0.4")
+        page.wait_for_function("window.__tiles && window.__tiles.length > 5", timeout=30_000)
+        page.evaluate("window.__tiles.length = 0")
+        time.sleep(10)
+        tiles = page.evaluate("window.__tiles")
+    ages, before = [], 0.0
+    for tile in tiles:
+        if before and tile["last"] > before:
+            ages.append(tile["painted"] - (started.timestamp() + before) * 1000)
+        before = max(before, tile["last"])
+    assert ages, "the page showed nothing new"
+    return ages
