@@ -237,7 +237,7 @@ def test_the_document_names_every_route(client: TestClient) -> None:
     identifiers = [way["operationId"] for ways in document["paths"].values() for way in ways.values()]
     assert len(set(identifiers)) == len(identifiers)
     schemas = document["components"]["schemas"]
-    assert {name for name in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document))} <= schemas.keys()
+    assert set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document))) <= schemas.keys()
     for schema in schemas.values():
         jsonschema.Draft202012Validator.check_schema(schema)
     for path, ways in document["paths"].items():
@@ -400,9 +400,9 @@ def test_wrong_tokens_are_counted_by_address(monkeypatch: pytest.MonkeyPatch) ->
     security = Security("127.0.0.1", 8080, TOKEN)
     now = 1000.0
     monkeypatch.setattr("ggml_viz.server.security.time.monotonic", lambda: now)
+    assert not any(security.is_token("wrong", "a") for _ in range(20))
     with pytest.raises(ApiError) as caught:
-        for _ in range(100):
-            assert not security.is_token("wrong", "a")
+        security.is_token("wrong", "a")
     assert caught.value.status == 429
     assert security.is_token(TOKEN, "b")
     now += 61

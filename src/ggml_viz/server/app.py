@@ -599,12 +599,12 @@ class _Parts(io.BufferedIOBase):
 
     def write(self, data: Any) -> int:
         """Takes something to send."""
-        data = memoryview(data)
+        taken = memoryview(data).nbytes
         self._held += data
-        self._written += data.nbytes
+        self._written += taken
         if len(self._held) >= _EXPORT_PART_BYTES:
             self.flush()
-        return data.nbytes
+        return taken
 
     def flush(self) -> None:
         """Sends what there is."""
