@@ -75,7 +75,7 @@ def test_help_says_how_to_serve_and_who_can_reach_it(capsys: pytest.CaptureFixtu
 def test_wrong_flags(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     status, said = refused(capsys, *words)
     assert status == 2
-    assert sum("error" in line for line in said.splitlines()) == 1
+    assert words[0] in said
 
 
 def test_a_file_that_is_missing_or_no_trace(tmp_path: Path, trace: str, capsys: pytest.CaptureFixture[str]) -> None:
