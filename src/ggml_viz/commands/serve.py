@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import ssl
+import stat
 import sys
 import webbrowser
 from pathlib import Path
@@ -69,7 +70,10 @@ def run(args: argparse.Namespace) -> int:
     from ggml_viz.server.sources import Catalog, Provider, TraceFiles
 
     settings: Settings = args.settings
+    watches = bool(args.pid or args.all or not args.files)
     _check_files(args.files, args.folder)
+    if watches:
+        _check_processes(args.pid or [])
     certificate = _certificate(args.tls_cert, args.tls_key)
     token = _token(args.token_file, needed=not is_loopback(args.host))
     listening = listening_socket(args.host, args.port)
@@ -77,8 +81,7 @@ def run(args: argparse.Namespace) -> int:
     security = Security(args.host, port, token, args.allow_host, encrypted=certificate is not None)
     naming = settings.ui.naming
     providers: list[Provider] = []
-    if args.pid or args.all or not args.files:
-        _check_processes(args.pid or [])
+    if watches:
         folder = args.folder or Path()
         providers.append(LiveProcesses(args.pid, folder, naming, args.keep or KEEP_BYTES))
     traces = TraceFiles(args.files, args.folder, naming)
@@ -162,11 +165,18 @@ def _token(path: Path | None, needed: bool) -> str | None:
     if path is not None:
         try:
             given = path.read_text().strip()
+            readable = path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
         except (OSError, ValueError) as error:
-            raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    if given:
+            raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no text'}") from None
+        if readable:
+            raise UserError(f"others can read the token in {path}", f"chmod 600 {path}")
+    # An empty file holds no token; that is not to mean that none is needed.
+    if given or path is not None:
+        assert given is not None
         if not is_token(given):
-            raise UserError(f"a token has at least {LEAST_TOKEN} characters, and no spaces", exit_status=2)
+            raise UserError(
+                f"a token has at least {LEAST_TOKEN} characters, of ASCII and without spaces", exit_status=2
+            )
         return given
     return new_token() if needed else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import logging
 import mimetypes
 import queue
@@ -580,25 +581,37 @@ class _Stream:
         raise ConnectionError("the client is gone")
 
 
-class _Parts:
+class _Parts(io.BufferedIOBase):
     """A file that is only written to, in parts of a useful size."""
 
     def __init__(self, put: Callable[[bytes], None]) -> None:
+        super().__init__()
         self._put = put
         self._held = bytearray()
         self._written = 0
 
-    def write(self, data: bytes | bytearray | memoryview) -> int:
+    def __del__(self) -> None:
+        """Nothing: what was not flushed, because something went wrong, is not to be sent any more."""
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Takes something to send."""
+        taken = memoryview(data).nbytes
         self._held += data
-        self._written += len(data)
+        self._written += taken
         if len(self._held) >= _EXPORT_PART_BYTES:
             self.flush()
-        return len(data)
+        return taken
 
     def flush(self) -> None:
+        """Sends what there is."""
         if self._held:
             self._put(bytes(self._held))
             self._held = bytearray()
 
     def tell(self) -> int:
+        """How much was written."""
         return self._written

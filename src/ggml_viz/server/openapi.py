@@ -74,7 +74,7 @@ class Parameter:
             if not re.fullmatch(r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?", text) or not math.isfinite(float(text)):
                 raise self._wrong(text)
             value = float(text)
-        elif len(text) > self.schema.get("maxLength", len(text)) or (
+        elif not self.schema.get("minLength", 0) <= len(text) <= self.schema.get("maxLength", len(text)) or (
             "pattern" in self.schema and not re.fullmatch(self.schema["pattern"].strip("^$"), text)
         ):
             raise self._wrong(text)

@@ -43,8 +43,11 @@ def one_of(*values: str) -> Schema:
 
 def or_null(schema: Schema) -> Schema:
     """That, or null."""
-    if "type" in schema and "enum" not in schema:
-        return {**schema, "type": [schema["type"], "null"]}
+    kind = schema.get("type")
+    if isinstance(kind, list) and "null" in kind:
+        return schema
+    if kind is not None and "enum" not in schema:
+        return {**schema, "type": [kind, "null"]}
     return {"anyOf": [schema, {"type": "null"}]}
 
 

@@ -534,7 +534,7 @@ class TraceSource(Source):
             self._error = error.message
         except Exception as error:  # a damaged trace may do anything; whoever looks is told, and the server goes on
             _log.exception("%s cannot be shown", self.path)
-            self._error = f"{self.path.name} cannot be shown: {error}"
+            self._error = f"{self.path.name} cannot be shown: {str(error) or type(error).__name__}"
 
     def _open(self) -> Trace:
         return self._once("trace", lambda: Trace.open(self.path, self._naming))
