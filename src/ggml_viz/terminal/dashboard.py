@@ -22,6 +22,7 @@ from textual.widget import Widget
 
 from ggml_viz import native
 from ggml_viz.capture import control
+from ggml_viz.capture.terminal import INTERRUPTED
 from ggml_viz.errors import UserError
 from ggml_viz.terminal.glance import Glance, Observer, Watched
 from ggml_viz.terminal.screen import GROUPS, KEYS, ORDERS, Choice, choices, screen, scrolled
@@ -32,7 +33,6 @@ from ggml_viz.trace.definitions import DETAIL_NAMES
 REFRESH_S = 0.5
 _SAID_S = 4.0
 _PAGE = 8
-INTERRUPTED = 130
 
 
 class _Lines(Widget):

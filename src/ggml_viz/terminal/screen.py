@@ -32,7 +32,7 @@ from ggml_viz.trace.definitions import DETAIL_NAMES
 BY_OP, BY_ROLE, BY_LAYER = GROUPS = ("op", "role", "layer")
 BY_TIME, BY_CALLS, BY_WAIT = ORDERS = ("time", "calls", "wait")
 
-KEYS = "p pause  d detail  o order  r op/role/layer  ↑↓ scroll  f findings  ? help  q quit"
+KEYS = "p pause  d detail  o order  r roles  ↑↓ scroll  f findings  ? help  q quit"
 HELP = """\
 p           pause the recording, or resume it
 d           change how much is recorded: all threads, ops, graphs
@@ -45,8 +45,8 @@ Esc         back
 q, Ctrl-C   leave; the program runs on
 
 t/s now is of the last whole second; … while a graph takes longer than that.
-mean, ops, threads and findings are of all since the agent came, as the report has
-them. Bars: solid is work, shaded is waiting at barriers.""".splitlines()
+All else is of what was recorded since watching began, and shortly before, as
+ggml-viz report has it. Bars: solid is work, shaded is waiting at barriers.""".splitlines()
 
 _LEVELS = "▁▂▃▄▅▆▇█"
 _MARKS = {RECORDING: "●", PAUSED: "‖", IDLE: "○", UNRECORDED: "○"}
@@ -105,7 +105,7 @@ def screen(page: Page, glance: Glance, choice: Choice, height: int, last: str | 
     """
     above = [_header(page, glance), *_speeds(page, glance), ""]
     end = [_trust(page, glance), *([] if last is None else [page.cut(last)])]
-    middle = _middle(page, glance)
+    middle = _middle(page, glance, 0 if choice.instead == "findings" else _FINDINGS)
     # What fits below the rows, by importance; the rows come first.
     while middle and len(above) + len(middle) + len(end) + 1 + _MIN_ROWS > height:
         middle.pop()
@@ -219,24 +219,24 @@ def _rows(page: Page, summary: Summary, choice: Choice, room: int) -> tuple[list
     shown = rows[first : first + fits]
     name_width = min(max(len(row.name) for row in rows), 24)
     whole = choice.group == BY_OP
-    numbers = f"{'time':>7}{'calls':>9}{'p50 µs' if whole else '':>8}{'work':>7}{'wait':>7}"
-    bar_width = max(min(page.width - name_width - len(numbers) - 9, 40), 4)
-    order = f"by {choice.order}" if bar_width > 7 else ""
-    head = f"{choice.group:<{name_width}} {order:<{bar_width}}{'share':>6} {numbers}"
+    numbers = f"{'time':>7}{'calls':>9}{'p50 µs' if whole else '':>{8 if whole else 0}}{'work':>7}{'wait':>7}"
+    bar_width = max(min(page.width - name_width - len(numbers) - 8, 40), 4)
+    order = f"by {choice.order}"
     if most:
-        head += f"{first + 1}–{first + len(shown)} of {len(rows)}".rjust(max(page.width - len(head), 0))
+        order += f", {first + 1}–{first + len(shown)} of {len(rows)}"
+    head = f"{choice.group:<{name_width}} {page.cut(order, bar_width):<{bar_width}}{'share':>6} {numbers}"
     lines = [page.paint(page.cut(head), DIM)]
     longest = max(row.seconds for row in rows)
     for row in shown:
         threads_s = row.work_s + row.wait_s
         wait = row.wait_s / threads_s if threads_s else 0.0
         drawn = bar(row.seconds / longest if longest else 0.0, wait, bar_width)
-        p50 = "" if row.p50_us is None else significant(row.p50_us)
+        p50 = "" if row.p50_us is None else f"{significant(row.p50_us):>8}"
         lines.append(
             f"{page.cut(row.name, name_width):<{name_width}} "
             + page.paint(drawn, row.style)
             + " " * (bar_width - len(drawn))
-            + f"{percent(row.share):>6} {duration(row.seconds):>8}{count(row.count):>8}{p50:>8}"
+            + f"{percent(row.share):>6} {duration(row.seconds):>8}{count(row.count):>8}{p50}"
             + f"{percent(1 - wait):>7}{percent(wait):>7}"
         )
     return lines, most
@@ -264,13 +264,13 @@ def _key(row: _Row, order: str) -> float:
     return {BY_TIME: row.seconds, BY_CALLS: float(row.count), BY_WAIT: row.wait_s}[order]
 
 
-def _middle(page: Page, glance: Glance) -> list[str]:
+def _middle(page: Page, glance: Glance, findings: int) -> list[str]:
     """Threads, memory and findings: a line each, but for threads."""
     summary = glance.summary
     lines = _threads(page, glance)
     if summary.memory.peak_bytes:
         lines.append(page.cut(f"{'memory':<{_LABEL}}{memory_of(summary)}"))
-    for row in summary.findings[:_FINDINGS]:
+    for row in summary.findings[:findings]:
         phase = f"{row.phase}: " if row.phase else ""
         text = f"{row.severity:<{_LABEL}}{phase}{printable(row.sentence)}{cost_of(row)}"
         lines.append(page.paint(page.cut(text), WARNING))
@@ -322,8 +322,7 @@ def _mark(worker: WorkerNow | None) -> str:
 def _doing(worker: WorkerNow | None, glance: Glance) -> str:
     if worker is None:
         return "" if glance.ended else "idle"
-    what = f"{printable(worker.op)} {printable(worker.node)}"
-    return f"waits  {what}" if worker.waits else what
+    return f"waits at {printable(worker.op)}" if worker.waits else f"{printable(worker.op)} {printable(worker.node)}"
 
 
 def _all_findings(page: Page, summary: Summary) -> list[str]:
