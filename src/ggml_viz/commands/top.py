@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         path = watched_segment(pid)
     except UserError as error:
         find_target(pid)  # says so if there is no such process
-        hint = f"ggml-viz attach {pid}   or start it with: ggml-viz run --live -- COMMAND"
+        hint = f"Watch it with: ggml-viz attach {pid}   or start it with: ggml-viz run --live -- COMMAND"
         raise UserError(error.message, hint) from None
     from ggml_viz.live.watch import Watch
 

@@ -119,10 +119,10 @@ def screen(page: Page, glance: Glance, choice: Choice, height: int, last: str | 
         shown = shown[min(choice.scroll, most) :][:room]
     else:
         shown, most = _rows(page, glance.summary, choice, room)
-    lines = [*above, *shown]
+    lines = [*above, *shown][: max(height - len(middle) - len(end), 0)]
     if last is not None:
         lines += [""] * (height - len(lines) - len(middle) - len(end))
-    return [*lines, *middle, *end][-height:] if height < len(above) else [*lines, *middle, *end], most
+    return [*lines, *middle, *end][-height:], most
 
 
 def choices(page: Page, entries: Sequence[tuple[int, str, str]], chosen: int, height: int) -> list[str]:
