@@ -12,8 +12,10 @@ import os
 import signal
 import subprocess
 import tempfile
+import termios
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +31,9 @@ _OUTPUTS = (1, 2)
 _PIECE = 1 << 16
 _LOOK_S = 0.05
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+# A dashboard that was killed leaves behind: keys reported otherwise, the other screen, no cursor, no wrapping, and
+# reports of the focus, of pasting and of the size.
+_RESET = b"\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?7h\x1b[?1004l\x1b[?2004l\x1b[?2048l\x1b[0m"
 
 
 class SharedTerminal:
@@ -57,6 +62,7 @@ class SharedTerminal:
                 "Record without --live, and look from a terminal: ggml-viz top",
                 exit_status=125,
             ) from None
+        self._attributes = termios.tcgetattr(self._terminal)
         self._command = dashboard
         self._folder = folder
         self._token = token
@@ -138,7 +144,14 @@ class SharedTerminal:
             if not over:  # as the terminal would have done, if the dashboard had not read the key
                 os.killpg(os.getpgrp(), signal.SIGINT)
         elif status and not self._ending:
+            self._restore()
             _LOG.warning("the dashboard failed (status %d); %s", status, "" if over else "recording goes on")
+
+    def _restore(self) -> None:
+        """Makes the terminal as it was before the dashboard."""
+        with suppress(OSError, termios.error):
+            os.write(self._terminal, _RESET)
+            termios.tcsetattr(self._terminal, termios.TCSANOW, self._attributes)
 
     def _pass_on(self) -> None:
         """Copies to the terminal what has been kept since the last time."""
