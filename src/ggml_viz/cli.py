@@ -21,7 +21,7 @@ from ggml_viz.settings import add_common_arguments
 from ggml_viz.settings.load import load
 
 COMMANDS = (
-    *("run", "attach", "ps", "ctl"),
+    *("run", "attach", "top", "ps", "ctl"),
     *("serve", "report", "diff", "query", "export", "info"),
     *("probe", "doctor", "demo", "config", "agent-path"),
 )

@@ -5,9 +5,11 @@ Loggers are `ggml_viz` and, for what the agent in a watched program says, `ggml_
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ggml_viz.errors import UserError, printable
@@ -58,6 +60,20 @@ def set_up(settings: Logging, warnings: Iterable[str] = (), file: Path | None = 
         _LOGGER.info("settings from %s", file)
     for warning in warnings:
         _LOGGER.warning("%s", warning)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """While this lasts, messages for the terminal wait, because something else is drawn there."""
+    terminals = [handler for handler in _LOGGER.handlers if type(handler) is logging.StreamHandler]
+    waiting = io.StringIO()
+    streams = [handler.setStream(waiting) for handler in terminals]
+    try:
+        yield
+    finally:
+        for handler, stream in zip(terminals, streams, strict=True):
+            handler.setStream(stream)
+        sys.stderr.write(waiting.getvalue())
 
 
 def already_printed(message: str) -> None:

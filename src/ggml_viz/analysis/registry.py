@@ -96,7 +96,7 @@ def _describe(state: native.SegmentState, log: bytes) -> WatchedProcess:
         detail=DETAIL_NAMES[min(state.control & native.CONTROL_DETAIL_MASK, len(DETAIL_NAMES) - 1)],
         started=wall_time(state.start_wall_ns),
         watched_s=max(time.time() - state.start_wall_ns * 1e-9, 0.0),
-        state=_state(state),
+        state=state_of(state),
         recorder=state.recorder or None,
         records=state.records,
         dropped=state.dropped,
@@ -107,7 +107,8 @@ def _describe(state: native.SegmentState, log: bytes) -> WatchedProcess:
     )
 
 
-def _state(state: native.SegmentState) -> str:
+def state_of(state: native.SegmentState) -> str:
+    """Whether records are made, and whether anybody keeps them, by its segment."""
     if state.control & native.CONTROL_STOPPED:
         return IDLE
     if state.control & native.CONTROL_PAUSED:

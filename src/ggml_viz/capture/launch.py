@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import BinaryIO
 
 from ggml_viz import __version__, native
 from ggml_viz.errors import UserError
@@ -69,13 +70,23 @@ def agent_environment(base: Mapping[str, str], token: str) -> dict[str, str]:
     return environment
 
 
-def start(path: Path, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start(
+    path: Path,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    stdin: int | None = None,
+    stdout: BinaryIO | None = None,
+    stderr: BinaryIO | None = None,
+) -> subprocess.Popen[bytes]:
     """Starts the program `path` with this process's files, process group and working folder.
 
     Args:
         path: What `find_program` found for `command[0]`.
         command: The program's name, as it is to see it itself, and its arguments.
         environment: Its environment.
+        stdin: What it reads, if not what this process reads.
+        stdout: Where it writes, if not where this process does.
+        stderr: The same for errors.
 
     Raises:
         UserError: With exit status 126 if it cannot be executed.
@@ -86,7 +97,15 @@ def start(path: Path, command: Sequence[str], environment: Mapping[str, str]) ->
     subprocess._USE_POSIX_SPAWN = False  # type: ignore[misc]
     try:
         # No file is closed that the shell has opened for the program (`3<data`).
-        return subprocess.Popen(command, executable=executable, env=environment, close_fds=False)
+        return subprocess.Popen(
+            command,
+            executable=executable,
+            env=environment,
+            close_fds=False,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+        )
     except FileNotFoundError:
         raise UserError(f"{path}: its interpreter does not exist", exit_status=126) from None
     except OSError as error:

@@ -16,6 +16,7 @@ from ggml_viz.capture.handover import capture_lines, handed_over
 from ggml_viz.capture.inspect import find_program
 from ggml_viz.capture.launch import agent_environment, signals_passed_on, start
 from ggml_viz.capture.segments import open_recorder, swept_folder
+from ggml_viz.capture.terminal import SharedTerminal
 from ggml_viz.log import agent_messages
 from ggml_viz.settings.model import Settings
 
@@ -53,6 +54,7 @@ def record(
     settings: Settings,
     environment: Mapping[str, str] = os.environ,
     token: str | None = None,
+    terminal: SharedTerminal | None = None,
 ) -> Recording:
     """Runs a program with the agent in it and writes what the agent sees to `path`.
 
@@ -62,6 +64,7 @@ def record(
         settings: What is to be recorded, and how large the trace may grow.
         environment: The program's environment, without the agent.
         token: What the names of the segments are to begin with, for who looks on; None: it does not matter.
+        terminal: What the program shares with a dashboard of it; None: nothing.
 
     Raises:
         UserError: The program cannot be started (exit status 126, 127), or the trace not be written (125).
@@ -85,14 +88,21 @@ def record(
             early.append(number)
         else:
             child.send_signal(number)
+        if terminal is not None:
+            terminal.signalled(number)
 
     try:
         with handed_over(settings, folder, token), signals_passed_on(send):
-            child = start(program, command, watched)
+            if terminal is None:
+                child = start(program, command, watched)
+            else:
+                child = start(program, command, watched, terminal.stdin, terminal.stdout, terminal.stderr)
             for number in early:
                 child.send_signal(number)
-            _drain_until_exit(recorder, child)
+            _drain_until_exit(recorder, child, terminal)
             status = recorder.close()
+            if terminal is not None:
+                terminal.finish()
     finally:
         if status is None:  # the program could not be started
             recorder.close()
@@ -109,7 +119,9 @@ def record(
     return Recording(path if status.processes else None, status, child.returncode)
 
 
-def _drain_until_exit(recorder: native.Recorder, child: subprocess.Popen[bytes]) -> None:
+def _drain_until_exit(
+    recorder: native.Recorder, child: subprocess.Popen[bytes], terminal: SharedTerminal | None
+) -> None:
     try:
         pidfd = os.pidfd_open(child.pid)
     except OSError:  # Linux before 5.3, and some sandboxes
@@ -118,6 +130,8 @@ def _drain_until_exit(recorder: native.Recorder, child: subprocess.Popen[bytes])
         while child.poll() is None:
             recorder.drain(pidfd, _BLIND_TURN_MS if pidfd < 0 else _TURN_MS)
             agent_messages(recorder.messages())
+            if terminal is not None:
+                terminal.turn()
         recorder.drain(-1, 0)
         agent_messages(recorder.messages())
     finally:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from ggml_viz import native
-from ggml_viz.capture.segments import segment_of
+from ggml_viz.capture.control import not_watched, pause, resume, set_detail, stop, watched_segment
 from ggml_viz.errors import UserError
 from ggml_viz.trace.definitions import DETAIL_NAMES
 
@@ -41,57 +39,13 @@ def run(args: argparse.Namespace) -> int:
         example = f"ggml-viz ctl {args.pid} detail op"
         message = "detail takes a level: thread, op or graph" if args.action == DETAIL else "only detail takes a level"
         raise UserError(message, f"For example: {example}", exit_status=2)
-    path = _segment(args.pid)
+    path = watched_segment(args.pid)
     try:
-        said = _detail(path, args.level) if args.level else _ACTIONS[args.action](path, args.pid)
+        said = set_detail(path, args.level) if args.level else _ACTIONS[args.action](path)
     except OSError:
-        raise _not_watched(args.pid) from None  # it has ended meanwhile
+        raise not_watched(args.pid) from None  # it has ended meanwhile
     print(f"process {args.pid} {said}")
     return 0
 
 
-def _segment(pid: int) -> Path:
-    try:
-        segment = segment_of(native.segments_folder(), pid)
-    except OSError as error:
-        raise UserError(f"no folder for shared memory: {error.strerror}") from None
-    if segment is None:
-        raise _not_watched(pid)
-    return segment
-
-
-def _not_watched(pid: int) -> UserError:
-    return UserError(f"process {pid} is not watched", "Which are? ggml-viz ps")
-
-
-def _pause(path: Path, _pid: int) -> str:
-    before, _ = native.segment_control(path, 0, native.CONTROL_PAUSED)
-    if before & native.CONTROL_STOPPED:
-        return "is stopped already"
-    return "was paused already" if before & native.CONTROL_PAUSED else "is paused"
-
-
-def _resume(path: Path, pid: int) -> str:
-    if not native.segment_describe(path).recorder:
-        raise UserError(f"nobody records process {pid}", f"Record it with: ggml-viz attach {pid}")
-    before, _ = native.segment_control(path, native.CONTROL_PAUSED, 0)
-    if before & native.CONTROL_STOPPED:
-        raise UserError(
-            f"the recording of process {pid} was stopped for good",
-            f"When its recorder has ended: ggml-viz attach {pid}",
-        )
-    return "is recorded again" if before & native.CONTROL_PAUSED else "was being recorded already"
-
-
-def _stop(path: Path, _pid: int) -> str:
-    before, _ = native.segment_control(path, 0, native.CONTROL_STOPPED)
-    return "was stopped already" if before & native.CONTROL_STOPPED else "is stopped: it runs on, unwatched"
-
-
-def _detail(path: Path, level: str) -> str:
-    before, _ = native.segment_control(path, native.CONTROL_DETAIL_MASK, DETAIL_NAMES.index(level))
-    old = DETAIL_NAMES[min(before & native.CONTROL_DETAIL_MASK, len(DETAIL_NAMES) - 1)]
-    return f"records detail {level} already" if old == level else f"records detail {level} (before: {old})"
-
-
-_ACTIONS = {PAUSE: _pause, RESUME: _resume, STOP: _stop}
+_ACTIONS = {PAUSE: pause, RESUME: resume, STOP: stop}

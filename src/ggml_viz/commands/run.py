@@ -14,11 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from ggml_viz import log
 from ggml_viz.capture.inspect import find_program, inspect_program
 from ggml_viz.capture.launch import die_of
 from ggml_viz.capture.recording import Recording, new_token, record
+from ggml_viz.capture.segments import swept_folder
+from ggml_viz.capture.terminal import SharedTerminal
 from ggml_viz.commands.serve import LOOPBACK, PORT, need_web
-from ggml_viz.errors import UserError, print_error
+from ggml_viz.errors import UserError, need_extra, print_error
 from ggml_viz.native import RecorderStatus
 from ggml_viz.settings import Settings, add_capture_arguments, add_output_arguments, add_ui_arguments
 
@@ -36,6 +39,14 @@ examples:
   ggml-viz run -o slow.ggmlviz -- python transcribe.py talk.wav
   ggml-viz run --quiet --detail graph -- llama-server -m model.gguf
   ggml-viz run --web -- llama-server -m model.gguf
+  ggml-viz run --live -- python transcribe.py talk.wav
+
+With --live, the dashboard comes when the first ggml is used, and goes with q.
+Meanwhile the keys are its own: the program finds nothing to read on the
+terminal, and what it writes there is kept in a temporary file and shown
+afterwards; what goes to a file or a pipe goes there as ever. Ctrl-C leaves the
+dashboard and interrupts the program. When the program ends, its last picture
+stays until q; then the report comes.
 """
 
 
@@ -46,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_capture_arguments(parser)
     add_ui_arguments(parser)
     parser.add_argument("--web", action="store_true", help="show it in a browser while it runs (ggml-viz serve)")
+    parser.add_argument("--live", action="store_true", help="show it in this terminal while it runs (ggml-viz top)")
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
@@ -56,8 +68,11 @@ def run(args: argparse.Namespace) -> int:
     settings: Settings = args.settings
     path = settings.output.file or default_path(args.command[0])
     token = new_token()
-    with _shown_in_browser(token, path.parent, settings) if args.web else nullcontext():
-        recording = record(args.command, path, settings, token=token)
+    with (
+        _shown_in_browser(token, path.parent, settings) if args.web else nullcontext(),
+        _shown_in_terminal(token, settings) if args.live else nullcontext() as terminal,
+    ):
+        recording = record(args.command, path, settings, token=token, terminal=terminal)
     try:
         describe(recording, args.command, settings)
     except UserError as error:
@@ -91,6 +106,23 @@ def _shown_in_browser(token: str, folder: Path, settings: Settings) -> Iterator[
             yield
     finally:
         catalog.close()
+
+
+@contextmanager
+def _shown_in_terminal(token: str, settings: Settings) -> Iterator[SharedTerminal]:
+    """The terminal, for the program and for a dashboard that shows what is recorded under a token."""
+    need_extra("textual", "top")
+    ui = ["--color", settings.ui.color]
+    if settings.ui.naming:
+        ui += ["--naming", str(settings.ui.naming)]
+    terminal = SharedTerminal(
+        lambda pid: [sys.executable, "-m", "ggml_viz", "top", *ui, str(pid)], swept_folder(), token
+    )
+    try:
+        with log.held_back():
+            yield terminal
+    finally:
+        terminal.close()
 
 
 def default_path(program: str, now: time.struct_time | None = None, folder: Path = Path()) -> Path:

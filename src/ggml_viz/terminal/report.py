@@ -40,7 +40,7 @@ _MOSTLY = 0.5
 _MAX_UNTIMED_OPS = 8
 _DOT = " · "
 
-_DETAILS = {"thread": "all threads", "op": "ops on worker 0 only", "graph": "graphs only"}
+DETAILS = {"thread": "all threads", "op": "ops on worker 0 only", "graph": "graphs only"}
 
 
 def print_report(summary: Summary, file: TextIO, ui: Ui | None = None) -> None:
@@ -73,7 +73,7 @@ def _header(page: Page, summary: Summary) -> list[str]:
         threads = plural(processes[0].threads, "thread") if processes[0].threads else ""
         ran_on = ", ".join(part for part in (backends, threads) if part)
         return [_process(page, processes[0], [ran_on, lasted])]
-    lines = [page.paint(page.cut(_joined(plural(len(processes), "process", "processes"), backends, lasted)), BOLD)]
+    lines = [page.paint(page.cut(joined(plural(len(processes), "process", "processes"), backends, lasted)), BOLD)]
     for process in processes[:_MAX_PROCESSES]:
         lines.append(_process(page, process, [plural(process.threads, "thread") if process.threads else ""]))
     if len(processes) > _MAX_PROCESSES:
@@ -83,15 +83,16 @@ def _header(page: Page, summary: Summary) -> list[str]:
 
 def _process(page: Page, process: ProcessSummary, more: list[str]) -> str:
     version = f"ggml {printable(process.ggml_version)}" if process.ggml_version else ""
-    facts = _DOT + _joined(f"pid {process.pid}" if process.pid else "", version, *more)
-    return page.paint(page.cut(_command(process.command), max(page.width - len(facts), 12)), BOLD) + facts
+    facts = _DOT + joined(f"pid {process.pid}" if process.pid else "", version, *more)
+    return page.paint(page.cut(short_command(process.command), max(page.width - len(facts), 12)), BOLD) + facts
 
 
-def _joined(*parts: str) -> str:
+def joined(*parts: str) -> str:
+    """What there is of some parts, with dots between."""
     return _DOT.join(part for part in parts if part)
 
 
-def _command(command: str) -> str:
+def short_command(command: str) -> str:
     """A command line whose program, scripts and models are named without their folders."""
     try:
         words = shlex.split(command)
@@ -110,13 +111,14 @@ def _phases(page: Page, summary: Summary) -> list[str]:
         return ["No graph was computed while it was watched."]
     lines = [page.paint(f"{'phase':<10}{'graphs':>8}{'tokens':>9}{'t/s':>10}  {'time':>7}", DIM)]
     for row in summary.phases:
-        rate = "" if row.tokens_per_second is None else _rate(row.tokens_per_second)
+        speed = "" if row.tokens_per_second is None else rate(row.tokens_per_second)
         tokens = count(row.tokens) if row.tokens else ""
-        lines.append(f"{row.phase:<10}{count(row.runs):>8}{tokens:>9}{rate:>10}  {duration(row.seconds):>8}")
+        lines.append(f"{row.phase:<10}{count(row.runs):>8}{tokens:>9}{speed:>10}  {duration(row.seconds):>8}")
     return lines
 
 
-def _rate(tokens_per_second: float) -> str:
+def rate(tokens_per_second: float) -> str:
+    """Tokens per second, as the report has them."""
     return f"{tokens_per_second:.1f}" if tokens_per_second >= 10 else f"{tokens_per_second:.2f}"
 
 
@@ -124,19 +126,20 @@ def _findings(page: Page, summary: Summary) -> list[str]:
     lines: list[str] = []
     for row in summary.findings[:_MAX_FINDINGS]:
         phase = f"{row.phase}: " if row.phase else ""
-        lines += page.wrap(f"{row.severity:<7}", f"{phase}{printable(row.sentence)}{_cost(row)}", WARNING)
+        lines += page.wrap(f"{row.severity:<7}", f"{phase}{printable(row.sentence)}{cost_of(row)}", WARNING)
         lines += page.wrap("", f"→ {printable(row.advice)}", DIM)
     if len(summary.findings) > _MAX_FINDINGS:
         lines += page.wrap("", f"…{len(summary.findings) - _MAX_FINDINGS} more (--json)", DIM)
     return lines
 
 
-def _cost(row: Finding) -> str:
+def cost_of(row: Finding) -> str:
+    """What a finding cost, to be said after its sentence; empty: nothing that was measured."""
     if not row.cost_s:
         return ""
     bound = "at most " if row.at_most else ""
-    rate = row.cost_tokens_per_second
-    tokens = f", {_rate(rate)} t/s" if rate is not None and rate >= 0.01 else ""
+    faster = row.cost_tokens_per_second
+    tokens = f", {rate(faster)} t/s" if faster is not None and faster >= 0.01 else ""
     return f"; that cost {bound}{duration(row.cost_s).strip()}, {percent(row.cost_share)} of the time{tokens}"
 
 
@@ -185,7 +188,7 @@ def _limits(page: Page, summary: Summary) -> list[str]:
     read = size(ceiling.weight_bytes + ceiling.kv_bytes)
     return page.wrap(
         "limits",
-        f"decode reached {percent(ceiling.reached)} of {_rate(ceiling.tokens_per_second)} t/s, at which reading "
+        f"decode reached {percent(ceiling.reached)} of {rate(ceiling.tokens_per_second)} t/s, at which reading "
         f"{read} a graph takes all of {significant(ceiling.bandwidth_gbps)} GB/s",
     )
 
@@ -203,7 +206,7 @@ def _model(page: Page, summary: Summary) -> list[str]:
     lines = []
     if sum(row.share for row in named) >= _MOSTLY:
         parts = [f"{printable(row.name)} {percent(row.share)}" for row in named[:_MAX_ROLES]]
-        lines += page.wrap("roles", _joined(phase, *parts))
+        lines += page.wrap("roles", joined(phase, *parts))
     if len(layers) > 1:
         longest = max(layers, key=lambda row: row.share)
         typical = median(row.share for row in layers)
@@ -227,24 +230,18 @@ def _details(page: Page, summary: Summary) -> list[str]:
     if summary.untimed_ops:
         parts = [f"{printable(row.op)} × {count(row.count)}" for row in summary.untimed_ops[:_MAX_UNTIMED_OPS]]
         more = len(summary.untimed_ops) - _MAX_UNTIMED_OPS
-        lines += page.wrap("ops", _joined("not timed", ", ".join(parts), f"…{more} more" if more > 0 else ""))
+        lines += page.wrap("ops", joined("not timed", ", ".join(parts), f"…{more} more" if more > 0 else ""))
     if summary.threads:
-        lines += page.wrap("threads", _threads(summary.threads))
+        lines += page.wrap("threads", threads_of(summary.threads))
     if summary.memory.peak_bytes:
-        parts = [
-            f"{'KV' if row.usage == 'kv' else row.usage} {size(row.bytes)} {printable(row.backend)}"
-            for row in summary.memory.buffers
-        ]
-        kv = summary.memory.kv
-        grows = f"each token adds {size(kv.bytes_per_token)} of KV" if kv and kv.bytes_per_token else ""
-        lines += page.wrap("memory", _joined(f"peak {size(summary.memory.peak_bytes)}", *parts, grows))
+        lines += page.wrap("memory", memory_of(summary))
     if summary.backends:
         parts = [
             f"{printable(row.backend)}: {plural(row.splits, 'split')} of {plural(row.runs, 'graph')}, "
             f"{duration(row.seconds).strip()}" + (" in calls" if row.timed == "call" else "")
             for row in summary.backends
         ]
-        lines += page.wrap("backends", _joined(*parts))
+        lines += page.wrap("backends", joined(*parts))
         submitting = [printable(row.backend) for row in summary.backends if row.timed == "call"]
         if submitting:
             lines += page.wrap("", f"what {', '.join(submitting)} computed after its calls returned is not timed", DIM)
@@ -255,7 +252,7 @@ def _details(page: Page, summary: Summary) -> list[str]:
             for row in summary.copies[:_MAX_COPIES]
         ]
         more = len(summary.copies) - _MAX_COPIES
-        lines += page.wrap("copies", _joined(*parts, f"…{more} more" if more > 0 else ""))
+        lines += page.wrap("copies", joined(*parts, f"…{more} more" if more > 0 else ""))
     notes = [note for process in summary.trace.processes for note in process.not_seen]
     distinct = list(dict.fromkeys(printable(note) for note in notes))
     for note in distinct[:_MAX_NOTES]:
@@ -265,7 +262,19 @@ def _details(page: Page, summary: Summary) -> list[str]:
     return lines
 
 
-def _threads(threads: list[ThreadSummary]) -> str:
+def memory_of(summary: Summary) -> str:
+    """What the buffers took."""
+    parts = [
+        f"{'KV' if row.usage == 'kv' else row.usage} {size(row.bytes)} {printable(row.backend)}"
+        for row in summary.memory.buffers
+    ]
+    kv = summary.memory.kv
+    grows = f"each token adds {size(kv.bytes_per_token)} of KV" if kv and kv.bytes_per_token else ""
+    return joined(f"peak {size(summary.memory.peak_bytes)}", *parts, grows)
+
+
+def threads_of(threads: list[ThreadSummary]) -> str:
+    """How busy each thread was, or, where there are many, all of them."""
     if len(threads) <= _MAX_LISTED_THREADS:
         return "busy  " + "   ".join(f"{row.worker}: {percent(row.busy)}" for row in threads)
     busy = [row.busy for row in threads]
@@ -280,7 +289,7 @@ def _trust(page: Page, summary: Summary) -> list[str]:
     """How it was captured, and what is missing from it."""
     trace = summary.trace
     methods = ", ".join(sorted({printable(process.method) for process in trace.processes if process.method}))
-    details = ", ".join(sorted({_DETAILS[process.detail] for process in trace.processes}))
+    details = ", ".join(sorted({DETAILS[process.detail] for process in trace.processes}))
     how = ", ".join(part for part in (f"captured by {methods}" if methods else "captured", details) if part)
     records = f"{plural(trace.records, 'record')}, {count(trace.lost)} lost"
     if trace.skipped:
@@ -300,9 +309,9 @@ def _trust(page: Page, summary: Summary) -> list[str]:
         problems.append("watching it changed its timing")
     if trace.format < VERSION:
         what = "version 1 trace, only graphs are timed; losses, overhead and its end are not known"
-        return page.wrap("", _joined(what, *problems), WARNING if problems else DIM, indent=0)
+        return page.wrap("", joined(what, *problems), WARNING if problems else DIM, indent=0)
     filters = "; ".join(dict.fromkeys(printable(text) for process in trace.processes for text in process.filters))
     filtered = f"filtered: {filters}" if filters else ""
     overhead = f"overhead {percent(summary.overhead.share)}"
     style = WARNING if problems or trace.lost else DIM
-    return page.wrap("", _joined(how, filtered, records, overhead, *problems), style, indent=0)
+    return page.wrap("", joined(how, filtered, records, overhead, *problems), style, indent=0)
