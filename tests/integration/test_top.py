@@ -117,7 +117,7 @@ def assert_figures(lines: list[str], told: dict[str, Any]) -> None:
             percent(1 - wait),
             percent(wait),
         ]
-        # Of a process that runs on, times are counted by how long they are, to 2 in 100.
+        # A process that runs on has its times counted in classes, which are narrower than this.
         assert float(p50_us) == pytest.approx(row["p50_us"], rel=0.03)
     assert seen >= 6
     for row in told["threads"]:
@@ -217,6 +217,19 @@ def test_a_dashboard_that_dies_takes_nothing_along(tiny: Tiny, tmp_path: Path) -
     told = report(trace)
     assert told["graphs"]["runs"] == 200_000
     assert told["trace"]["lost"] == 0
+
+
+def test_ending_a_program_that_is_shown_needs_no_key(tiny: Tiny, tmp_path: Path) -> None:
+    trace, output = tmp_path / "t.ggmlviz", tmp_path / "output"
+    options = ["--live", "--no-report", "-o", trace]
+    inner = shlex.join([str(word) for word in (GGML_VIZ, "run", *options, "--", *tiny("load", "forever"))])
+    with terminal(tmp_path, ["sh", "-c", f"{inner} >{output}"]) as screen:
+        pid = int(re.findall(r"pid (\d+)", screen.until(says("● recording"))[0])[0])
+        os.kill(int(Path(f"/proc/{pid}/stat").read_text().split()[3]), signal.SIGTERM)
+        assert screen.exit_status() == 128 + signal.SIGTERM
+    # What does not go to the terminal goes where it was to go.
+    assert output.read_text().startswith("ready")
+    assert report(trace)["graphs"]["runs"] > 0
 
 
 def test_without_a_terminal_it_says_so(tmp_path: Path) -> None:

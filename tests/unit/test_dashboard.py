@@ -57,6 +57,7 @@ class Still:
         self.trace = trace
         self.lock = threading.RLock()
         self.ended = ended
+        self.error = 0
         self.duration_s = trace.duration_s
         self.now = Instant(
             self.duration_s,
@@ -172,6 +173,14 @@ def test_the_end_is_told_and_the_picture_kept(tmp_path: Path) -> None:
     assert "■ ended" in lines[0]
     assert any("the process has ended" in line for line in lines)
     assert any(line.startswith(("MUL_MAT", "OP_")) for line in lines)
+
+
+def test_what_cannot_be_followed_has_not_ended(tmp_path: Path) -> None:
+    still = Still(traced(tmp_path, busy_text()), ended=True)
+    still.error = -1
+    lines = drawn(still)
+    assert "not followed" in lines[0]
+    assert not any("has ended" in line for line in lines)
 
 
 @pytest.mark.parametrize("case", sorted(GOLDEN.glob("*.txt")), ids=lambda case: case.stem)

@@ -108,6 +108,7 @@ class SharedTerminal:
             self._dashboard.terminate()
             self._dashboard.wait()
             self._dashboard = None
+            self._restore()
         self._pass_on()
         if self._kept is not None:
             self._kept.close()
@@ -143,9 +144,10 @@ class SharedTerminal:
         if status == INTERRUPTED:
             if not over:  # as the terminal would have done, if the dashboard had not read the key
                 os.killpg(os.getpgrp(), signal.SIGINT)
-        elif status and not self._ending:
+        elif status:
             self._restore()
-            _LOG.warning("the dashboard failed (status %d); %s", status, "" if over else "recording goes on")
+            if not self._ending:
+                _LOG.warning("the dashboard failed (status %d)%s", status, "" if over else "; recording goes on")
 
     def _restore(self) -> None:
         """Makes the terminal as it was before the dashboard."""

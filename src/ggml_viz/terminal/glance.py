@@ -38,6 +38,10 @@ class Watched(Protocol):
         """Whether it is over."""
 
     @property
+    def error(self) -> int:
+        """Whether something went wrong in watching it, which then may be what ended."""
+
+    @property
     def duration_s(self) -> float:
         """How long it has been watched."""
 
@@ -60,6 +64,7 @@ class Glance:
         instant: What it does.
         state: What its segment says; None: it has ended.
         ended: Whether that is all that there will be of it.
+        failed: Whether that is because it could not be followed on.
         speed: Tokens per second of each phase in each whole second of the last SERIES_S and some more, the newest last.
         until_s: When the last of these seconds ends, since watching began.
     """
@@ -68,6 +73,7 @@ class Glance:
     instant: Instant
     state: native.SegmentState | None
     ended: bool
+    failed: bool
     speed: dict[str, Sequence[float]]
     until_s: int
 
@@ -100,4 +106,4 @@ class Observer:
             series = over_time(watched.trace, until_s - 2 * SERIES_S, until_s, 2 * SERIES_S)
         speed = {row["phase"]: row["tokens_per_second"] for row in series["phases"]}
         state = None if ended else watched.state()
-        return Glance(summary, watched.instant(), state, ended, speed, until_s)
+        return Glance(summary, watched.instant(), state, ended, ended and bool(watched.error), speed, until_s)

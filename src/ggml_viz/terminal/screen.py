@@ -151,7 +151,7 @@ def _process(summary: Summary) -> ProcessSummary | None:
 
 def _header(page: Page, glance: Glance) -> str:
     summary, process = glance.summary, _process(glance.summary)
-    state = _ENDED if glance.state is None else state_of(glance.state)
+    state = "not followed" if glance.failed else _ENDED if glance.state is None else state_of(glance.state)
     text = f"{_MARKS.get(state, '■')} {state}"
     if process is None:
         return page.paint(page.cut(f"nothing is known yet · {text}"), BOLD)
@@ -305,6 +305,8 @@ def _threads(page: Page, glance: Glance) -> list[str]:
 
 
 def _phase_now(glance: Glance) -> str:
+    if glance.failed:
+        return "it could not be followed any further; this is the last that was seen of it"
     if glance.ended:
         return "the process has ended; this is the last that was seen of it"
     parts = []
