@@ -105,7 +105,7 @@ size_t gv_view_copy(const struct gv_view *view, uint32_t index, uint64_t *positi
 
 uint64_t gv_view_oldest(const struct gv_view *view, uint32_t index) {
     uint64_t head = atomic_load_explicit(&view->rings[index].head, memory_order_acquire);
-    uint64_t size = view->ring_records, room = size / 16;
+    uint64_t size = view->ring_records, room = size / 16 + 1;
     return head > size - room ? head - (size - room) : 0;
 }
 

@@ -12,7 +12,8 @@
 
 static char folder[] = "segments", trace_path[] = "recorder.ggmlviz";
 
-static const struct gv_recorder_options plain = {0}, late = {.since = GV_SINCE_NOW};
+static const struct gv_recorder_options plain = {0}, late = {.since = GV_SINCE_NOW},
+                                        looking = {.since = GV_SINCE_OLDEST};
 
 enum death { EXITS, IS_KILLED, DIES_IN_A_RUN };
 
@@ -170,6 +171,36 @@ static void record_again(void) {
     unlink("segments/mine.1");
 }
 
+/* A viewer sees what the rings still hold, beside who records, and leaves everything as it is. */
+static void look_on(void) {
+    int error = 0;
+    struct gv_view view = make_segment("segments/mine.1", 1, 8, (uint32_t)getpid());
+    struct gv_recorder_status status;
+    for (uint32_t run = 1; run <= 20; run++) {
+        struct gv_record record = {.kind = GV_KIND_COPY, .run = run};
+        put(&view, 0, &record);
+    }
+    atomic_store(&view.segment->recorder, (uint32_t)getppid());
+    struct gv_recorder *viewer = gv_recorder_open(folder, "mine.1", trace_path, &looking, &error);
+    gv_recorder_drain(viewer, -1, 1, &status);
+    CHECK_EQUAL(status.processes, 1);
+    CHECK_EQUAL(status.refused, 0);
+    /* The ring of 8 had overwritten the others; of the first run that is left something may be gone. */
+    CHECK(status.records >= 6 && status.records <= 7);
+    CHECK_EQUAL(status.lost, 0);
+    struct gv_now now;
+    CHECK_EQUAL(gv_recorder_now(viewer, &now), 0);
+    CHECK_EQUAL(now.run_count, 0);
+    CHECK_EQUAL(now.recorder, getppid());
+    gv_recorder_close(viewer, &status);
+    CHECK_EQUAL(atomic_load(&view.segment->recorder), getppid());
+    CHECK_EQUAL(atomic_load(&view.segment->recording), 0);
+    CHECK(!(atomic_load(&view.segment->control) & GV_CONTROL_STOPPED));
+    CHECK_EQUAL(access("segments/mine.1", F_OK), 0);
+    gv_view_close(&view);
+    unlink("segments/mine.1");
+}
+
 /* A segment has one recorder, as long as that lives. */
 static void refused(void) {
     int error = 0;
@@ -235,6 +266,7 @@ int main(void) {
     processes_die();
     detach();
     record_again();
+    look_on();
     refused();
     messages();
     sweep();
