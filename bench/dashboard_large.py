@@ -9,36 +9,41 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Page
 from tests.support import tracefile
+from tests.support.dashboard import looked_at, serving
 
 from bench.figure import Figure, bootstrap, median
-from bench.serving import browser_page, serving
 from ggml_viz.model.trace import Trace
 from ggml_viz.views.timeline import Timeline
 
 SPANS, ROUNDS, WINDOWS = 20_000_000, 5, 400
 PAN_S = 3.0
+# Seconds of the trace to a window, windows, and how many are asked for at once.
+STREAM = 1.0, 60, 3
 
-# Asks for windows of the trace, spans always, one after the other, and decodes what comes.
+# Asks for windows of the trace, spans always, and looks at what comes.
 _STREAM = """
-async ([source, width, count]) => {
-  const socket = new WebSocket(location.origin.replace("http", "ws") + "/api/v1/socket");
-  socket.binaryType = "arraybuffer";
-  await new Promise((resolve) => (socket.onopen = resolve));
+async ([source, width, count, sockets]) => {
   let spans = 0, check = 0;
+  const stream = async (number) => {
+    const socket = new WebSocket(location.origin.replace("http", "ws") + "/api/v1/socket");
+    socket.binaryType = "arraybuffer";
+    await new Promise((resolve) => (socket.onopen = resolve));
+    for (let request = number; request < count; request += sockets) {
+      const answer = new Promise((resolve) => (socket.onmessage = (event) => resolve(event.data)));
+      const from_s = 1 + request * width;
+      socket.send(JSON.stringify({ type: "view", source, request, from_s, until_s: from_s + width, columns: 1600,
+                                   lanes: [1024], spans: true }));
+      const data = await answer;
+      const view = new DataView(data);
+      const rows = view.getUint32(56 + 8, true), offset = view.getUint32(56 + 12, true);
+      const begins = new Float32Array(data, offset, rows);
+      for (let row = 0; row < rows; row++) check += begins[row];
+      spans += rows;
+    }
+    socket.close();
+  };
   const began = performance.now();
-  for (let request = 0; request < count; request++) {
-    const answer = new Promise((resolve) => (socket.onmessage = (event) => resolve(event.data)));
-    const from_s = 1 + request * width;
-    socket.send(JSON.stringify({ type: "view", source, request, from_s, until_s: from_s + width, columns: 1600,
-                                 lanes: [1024], spans: true }));
-    const data = await answer;
-    const view = new DataView(data);
-    const rows = view.getUint32(56 + 8, true), offset = view.getUint32(56 + 12, true);
-    const begins = new Float32Array(data, offset, rows);
-    for (let row = 0; row < rows; row++) check += begins[row];
-    spans += rows;
-  }
-  socket.close();
+  await Promise.all(Array.from({ length: sockets }, (_, number) => stream(number)));
   return [spans, performance.now() - began, check];
 }
 """
@@ -64,8 +69,8 @@ def measure() -> list[Figure]:
             source = served.source("trace", "ready")
             loaded = time.monotonic() - began
             usable = [(_usable_s(served.url, source["id"]), 0.0) for _ in range(ROUNDS)]
-            with browser_page() as page:
-                page.goto(f"{served.url}#/{source['id']}/timeline")
+            with looked_at(f"{served.url}#/{source['id']}/timeline", 1600) as looked:
+                page = looked.page
                 frames = [(_frames_per_second(page), 0.0) for _ in range(ROUNDS)]
                 rates = [(_spans_per_second(page, source["id"]), 0.0) for _ in range(ROUNDS)]
     value, low, high = bootstrap(usable, median)
@@ -98,7 +103,8 @@ def _viewports(path: Path) -> Figure:
 
 def _usable_s(url: str, source: str) -> float:
     """From the request of the page to the tokens per second and the ops on it."""
-    with browser_page() as page:
+    with looked_at("about:blank", 1600) as looked:
+        page = looked.page
         began = time.monotonic()
         page.goto(f"{url}#/{source}/overview", wait_until="commit")
         page.get_by_text("MUL_MAT").first.wait_for()
@@ -118,5 +124,5 @@ def _frames_per_second(page: Page) -> float:
 
 
 def _spans_per_second(page: Page, source: str) -> float:
-    spans, took_ms, _ = page.evaluate(_STREAM, [source, 4.0, 20])
+    spans, took_ms, _ = page.evaluate(_STREAM, [source, *STREAM])
     return float(spans / took_ms * 1e3)

@@ -14,13 +14,15 @@ from statistics import median
 
 import numpy as np
 from tests.support import runtimes, server
+from tests.support.dashboard import Serving, looked_at, serving
 
 from bench.figure import Figure, bootstrap, ratio_of_medians
 from bench.figure import median as middle
-from bench.serving import Serving, browser_page, serving, viewers
+from bench.viewers import cpu_seconds, viewers
 
 CLIENTS, ROUNDS, ROUND_S, SETTLE_S = 4, 8, 5.0, 1.5
 MORE_VIEWERS = 4
+ZOOMS = 12
 
 
 def measure() -> list[Figure]:
@@ -67,10 +69,10 @@ def measure() -> list[Figure]:
 def _watched(load: server.Load, served: Serving) -> tuple[float, float]:
     """Tokens per second, and percent of a core, over a round."""
     time.sleep(SETTLE_S)
-    begin, used = time.monotonic(), served.cpu_seconds()
+    begin, used = time.monotonic(), cpu_seconds(served.process.pid)
     time.sleep(ROUND_S)
     end = time.monotonic()
-    return load.tokens_per_second(begin, end), 100 * (served.cpu_seconds() - used) / (end - begin)
+    return load.tokens_per_second(begin, end), 100 * (cpu_seconds(served.process.pid) - used) / (end - begin)
 
 
 def _share(name: str, rounds: list[tuple[float, float]], goal: float) -> Figure:
@@ -81,9 +83,14 @@ def _share(name: str, rounds: list[tuple[float, float]], goal: float) -> Figure:
 def _ages_ms(served: Serving, source: str) -> list[float]:
     """How old the oldest record was that a frame showed first, of each frame."""
     started = datetime.datetime.fromisoformat(served.get(f"/sources/{source}")["started"].replace("Z", "+00:00"))
-    with browser_page(Path(__file__).with_name("viewer.js")) as page:
+    script = Path(__file__).with_name("viewer.js")
+    with looked_at(f"{served.url}#/{source}/timeline", 1600, script=script) as looked:
+        page = looked.page
+        page.wait_for_function("window.__tiles && window.__tiles.length > 1", timeout=30_000)
         # A window so narrow that each node is a span.
-        page.goto(f"{served.url}#/{source}/timeline?width=0.4")
+        for _ in range(ZOOMS):
+            page.keyboard.press("w")
+            page.wait_for_timeout(200)
         page.wait_for_function("window.__tiles && window.__tiles.length > 5", timeout=30_000)
         page.evaluate("window.__tiles.length = 0")
         time.sleep(10)

@@ -103,12 +103,16 @@ class Looked:
 
 
 @contextlib.contextmanager
-def looked_at(url: str, width: int = 1280, height: int = 900, dark: bool = False) -> Iterator[Looked]:
-    """Opens an address."""
+def looked_at(
+    url: str, width: int = 1280, height: int = 900, dark: bool = False, script: Path | None = None
+) -> Iterator[Looked]:
+    """Opens an address; the script runs in the page before its own do."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
         page.set_default_timeout(PATIENCE_MS)
+        if script is not None:
+            page.add_init_script(path=script)
         looked = Looked(page)
         page.on("pageerror", lambda error: looked.errors.append(str(error)))
         page.on("console", lambda line: looked.errors.append(line.text) if line.type == "error" else None)
