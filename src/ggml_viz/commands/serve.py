@@ -94,8 +94,8 @@ def run(args: argparse.Namespace) -> int:
     if token is not None and not (args.token_file or os.environ.get(TOKEN_VARIABLE)):
         print(f"token: {token}", file=sys.stderr)
     if args.open:
-        # Behind the #, which browsers never send.
-        webbrowser.open(url if token is None else f"{url}#token={token}")
+        # Without the token: what a browser is started with, every user of this machine can read.
+        webbrowser.open(url)
     try:
         serve(catalog, security, listening, certificate)
     finally:

@@ -543,8 +543,9 @@ class _Stream:
         """In the thread: has everything written."""
         out = _Parts(self._put)
         try:
-            write(cast("BinaryIO", out))
-            out.flush()
+            with contextlib.suppress(ConnectionError):  # nobody takes the rest
+                write(cast("BinaryIO", out))
+                out.flush()
         finally:
             with contextlib.suppress(ConnectionError):
                 self._put(None)
@@ -607,10 +608,10 @@ class _Parts(io.BufferedIOBase):
         return taken
 
     def flush(self) -> None:
-        """Sends what there is."""
-        if self._held:
-            self._put(bytes(self._held))
-            self._held = bytearray()
+        """Sends what there is, in parts of a size: some millions of spans may have come in one piece."""
+        held, self._held = memoryview(self._held), bytearray()
+        for begin in range(0, len(held), _EXPORT_PART_BYTES):
+            self._put(bytes(held[begin : begin + _EXPORT_PART_BYTES]))
 
     def tell(self) -> int:
         """How much was written."""

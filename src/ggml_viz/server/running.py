@@ -1,8 +1,7 @@
-"""Running the server: uvicorn, with connections bounded in number and in how long they may say nothing."""
+"""Running the server: where it listens, and uvicorn with the limits that are its to keep."""
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import os
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ggml_viz.errors import UserError
 from ggml_viz.server import limits
 from ggml_viz.server.app import make_app
+from ggml_viz.server.connections import BoundedProtocol, BoundedSocket, cut_stalled
 from ggml_viz.server.security import Security
 from ggml_viz.server.sources import Catalog
 
@@ -40,29 +39,6 @@ class Certificate:
     key: Path
 
 
-class BoundedProtocol(H11Protocol):
-    """HTTP, where one that says nothing makes room for those who ask."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A connection: too many, and the one that has been silent for longest goes."""
-        super().connection_made(transport)
-        self._made_at = self.loop.time()
-        self.loop.call_later(limits.HEAD_S, self._give_up)
-        if len(self.connections) > limits.MAX_CONNECTIONS:
-            silent = [c for c in self.connections if isinstance(c, BoundedProtocol) and c is not self and c._is_silent]
-            oldest = min(silent, key=lambda connection: connection._made_at, default=self)
-            oldest.transport.abort()
-
-    @property
-    def _is_silent(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
-
-    def _give_up(self) -> None:
-        """It has sent no request: not even a slow one takes so long."""
-        if self.cycle is None and not self.transport.is_closing() and self in self.connections:
-            self.transport.abort()
-
-
 def listening_socket(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0: any that is free.
 
@@ -76,6 +52,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = found[0]
     listening = socket.socket(family, kind, protocol)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    cut_stalled(listening)
     try:
         listening.bind(address)
         listening.listen(_BACKLOG)
@@ -123,7 +100,7 @@ def _server(catalog: Catalog, security: Security, certificate: Certificate | Non
     config = uvicorn.Config(
         make_app(catalog, security),
         http=BoundedProtocol,
-        ws="websockets-sansio",
+        ws=BoundedSocket,
         ws_max_size=limits.MAX_FRAME_BYTES,
         # Compressing tiles costs more time than sending them.
         ws_per_message_deflate=False,

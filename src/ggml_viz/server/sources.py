@@ -393,13 +393,13 @@ class TraceSource(Source):
         if from_s is None and until_s is None:
             return self.summary().to_json()
         begin, end = from_s or 0.0, float("inf") if until_s is None else until_s
-        return self._sometimes(
-            ("report", begin, end), lambda: summarize(PartOfTrace(self._trace(), begin, end)).to_json()
-        )
+        trace = self._trace()
+        return self._sometimes(("report", begin, end), lambda: summarize(PartOfTrace(trace, begin, end)).to_json())
 
     def summary(self) -> Summary:
         """The report, as a data class."""
-        return self._once("summary", lambda: summarize(self._trace()))
+        trace = self._trace()
+        return self._once("summary", lambda: summarize(trace))
 
     def series(self, columns: int, from_s: float | None, until_s: float | None) -> dict[str, Any]:
         """Of all, or of an interval."""
@@ -461,7 +461,8 @@ class TraceSource(Source):
 
     def memory(self) -> dict[str, Any]:
         """Buffers over time."""
-        return self._once("memory", lambda: dict(memory_view.memory_over_time(self._trace())))
+        trace = self._trace()
+        return self._once("memory", lambda: dict(memory_view.memory_over_time(trace)))
 
     def arena(self, process: int, graph: int, placement: int, buffer: int) -> dict[str, Any]:
         """How tensors share one buffer."""
@@ -469,7 +470,8 @@ class TraceSource(Source):
 
     def tables(self) -> dict[str, Any]:
         """Its tables and their columns."""
-        return self._once("tables", lambda: describe_tables(self._trace()))
+        trace = self._trace()
+        return self._once("tables", lambda: describe_tables(trace))
 
     def rows(self, name: str, offset: int, limit: int) -> dict[str, Any]:
         """Some rows of one of its tables."""
@@ -564,7 +566,10 @@ class TraceSource(Source):
         self._progress = 0.2 + 0.4 * share
 
     def _once(self, key: str, make: Callable[[], _Value]) -> _Value:
-        """What is made once and kept for good."""
+        """What is made once and kept for good.
+
+        Making it must not ask for anything else that is: whoever makes that may be waiting for its turn.
+        """
         with self._lock:
             future = self._made.get(key)
             mine = future is None
