@@ -1,6 +1,6 @@
 """What does watching a llama-server cost, and how old is what one sees?
 
-Two threads and four clients on all cores; the same server with capture alone and with the dashboard beside it, in turns.
+Two threads and four clients on all cores; with capture alone, and with the dashboard beside it, in turns.
 """
 
 from __future__ import annotations

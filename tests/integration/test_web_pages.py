@@ -128,15 +128,15 @@ def test_timeline_shows_a_node_and_what_is_known_of_it(served: Serving, recorded
         page.keyboard.type("blk.7.ffn_down")
         page.locator("main [role=option]").first.wait_for()
         page.keyboard.press("Enter")
-        page.wait_for_url(re.compile("view="))
-        card = page.get_by_text("ffn_down", exact=False)
-        card.first.wait_for()
+        page.get_by_text("blk.7.ffn_down.weight").first.wait_for()
         (match,) = served.get(f"/sources/{source}/search?q=blk.7.ffn_down&limit=1")["matches"]
         assert (match["role"], match["layer"]) == ("ffn_down", 7)
-        before = page.url
-        page.keyboard.press("Escape")
-        page.keyboard.press("s")
-        page.wait_for_function("before => location.href !== before", arg=before)
+        text = page.locator("main").inner_text()
+        assert "MUL_MAT ffn_down, layer 7" in text
+        # Both threads worked on it.
+        assert "GFLOP/s" in text
+        page.get_by_role("button", name="Frame").click()
+        page.wait_for_url(re.compile("view="))
         # The address holds the view: it can be sent to somebody.
         again = page.url
         page.goto("about:blank")
