@@ -131,7 +131,8 @@ def test_beside_a_program_it_shows_what_the_report_says(environment: dict[str, s
     program, trace = runtimes.xllamacpp(), tmp_path / "t.ggmlviz"
     command = [GGML_VIZ, "run", "--live", "-q", "-o", trace, "--", *program.argv]
     with terminal(tmp_path, command, **program.env, **environment) as screen:
-        lines = screen.until(says("■ ended"))
+        lines = screen.until(says("the process has ended"))
+        assert "■ ended" in lines[0]
         coloured = "\x1b[38;5;32m█" in screen.styled()
         screen.press("q")
         assert screen.exit_status() == 0

@@ -35,6 +35,8 @@ examples:
 
 _WAIT_S = 2.0
 _ONCE_LINES = 24
+# What there was before watching began is taken in with the first step, and its nodes with the next.
+_STEPS = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -126,8 +128,8 @@ def _choose(settings: Settings, printed: bool) -> int | None:
 
 def _watch_for(watch: Watch, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while not watch.ended and time.monotonic() < deadline:
-        time.sleep(min(0.1, max(deadline - time.monotonic(), 0)))
+    while not watch.ended and (time.monotonic() < deadline or watch.steps < _STEPS):
+        time.sleep(min(0.1, max(deadline - time.monotonic(), 0.01)))
 
 
 def _print_once(watch: Watch, settings: Settings) -> None:

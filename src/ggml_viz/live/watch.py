@@ -106,7 +106,7 @@ class Watch:
         trace: What is known of it, for the analyses. Ask for it with `lock` held.
         timeline: Its timeline.
         lock: Held while records are taken in.
-        ended: Whether it is over.
+        ended: Whether it is over, and all of it taken in.
 
     Raises:
         UserError: There is no room for what it records.
@@ -125,6 +125,7 @@ class Watch:
         self.timeline = Timeline(self.trace)
         self.lock = threading.RLock()
         self.ended = False
+        self._over = False
         self.error = 0
         self._taken_in = 0
         self._now: native.Now | None = None
@@ -231,21 +232,23 @@ class Watch:
 
     def _follow(self) -> None:
         due = time.monotonic()
-        while not self._stop.is_set() and not self.ended:
+        while not self._stop.is_set() and not self._over:
             due = max(due + STEP_S, time.monotonic() + STEP_S / 4)
             self._stop.wait(due - time.monotonic())
             try:
                 self._step()
             except Exception:  # whoever looks must be told, and a thread has nobody to tell
                 _LOG.exception("process %d is no longer followed", self.pid)
-                self.error, self.ended = -1, True
-        status = self._recorder.close()
+                self.error, self._over = -1, True
         with self.lock:
-            self._grow()
-            if self.process is not None:
-                self.process.finish()
-            self.ended = True
-            self._summary = None
+            status = self._recorder.close()
+            try:
+                self._grow()
+                if self.process is not None:
+                    self.process.finish()
+            finally:
+                self.ended = True
+                self._summary = None
         _LOG.info("process %d: %d records seen, %d lost", self.pid, status.records, status.lost)
         self._tell()
 
@@ -255,7 +258,7 @@ class Watch:
             self._now = self._recorder.now()
             self.error = status.error
             self._grow()
-            self.ended = bool(status.processes) and not status.alive
+            self._over = bool(status.processes) and not status.alive
         self._tell()
 
     def _tell(self) -> None:
