@@ -241,7 +241,7 @@ class _Server:
             Route("GET", f"{API}/session", "Whether a token is needed", self._session, ref("Session"), tag="session"),
             Route(
                 *("POST", f"{API}/session", "Bring the token and get a cookie", self._log_in, ref("Session")),
-                body=Body(an_object(token=TEXT)),
+                body=Body(_closed(token=TEXT)),
                 errors=(429,),
                 tag="session",
             ),
@@ -342,7 +342,7 @@ class _Server:
                     ref("Answer"),
                 ),
                 path_parameters=(identifier,),
-                body=Body(an_object(query=TEXT)),
+                body=Body(_closed(query=TEXT)),
                 errors=(404, 429, 503),
             ),
             Route(
@@ -356,7 +356,7 @@ class _Server:
                 path_parameters=(identifier,),
                 body=Body(
                     {
-                        **an_object(action=one_of(*ACTIONS)),
+                        **_closed(action=one_of(*ACTIONS)),
                         "properties": {"action": one_of(*ACTIONS), "level": one_of(*DETAILS)},
                     }
                 ),
@@ -385,6 +385,11 @@ class _Server:
             Route("GET", "/metrics", "For Prometheus", self._metrics, "text/plain", errors=(429, 503), tag="metrics"),
             Route("GET", "/openapi.json", "This document", self._openapi, {"type": "object"}, tag="session"),
         ]
+
+
+def _closed(**properties: Schema) -> Schema:
+    """An object that has these and nothing else."""
+    return {**an_object(**properties), "additionalProperties": False}
 
 
 def _report(source: Source, given: Given) -> Any:
