@@ -298,8 +298,9 @@ static void start_drainer(void) {
     /* A number that no other process of the file has: after exec, one has the pid of the one before. */
     uint64_t mixed = (gv_segment->start_ticks ^ (uint64_t)gv_process_id() << 40) * 0x9e3779b97f4a7c15ull;
     uint32_t process = (uint32_t)(mixed >> 32) | 1;
-    drainer.drain =
-        gv_view_open(&view, segment_path) == 0 ? gv_drain_open(&view, &drainer.writer, process, GV_SINCE_START) : NULL;
+    drainer.drain = gv_view_open(&view, segment_path, true) == 0
+                        ? gv_drain_open(&view, &drainer.writer, process, GV_SINCE_START)
+                        : NULL;
     if (!drainer.drain) {
         gv_writer_close(&drainer.writer);
         return;

@@ -122,7 +122,7 @@ static void found(const char *name, void *context) {
     char path[8192];
     path_of(recorder, name, path, sizeof path);
     struct gv_view view;
-    if (gv_view_open(&view, path) != 0) {
+    if (gv_view_open(&view, path, !recorder->looking) != 0) {
         return; /* not ready yet: the next scan finds it */
     }
     uint32_t holder = recorder->looking ? 0 : claim(view.segment);
@@ -176,7 +176,10 @@ static void scan(struct gv_recorder *recorder) {
     for (struct watched *w = recorder->watched; w; w = w->next) {
         if (w->drain) {
             const struct gv_view *view = gv_drain_view(w->drain);
-            if (gv_segment_abandoned(view->fd, view->segment->pid)) {
+            /* A viewer must not even try to lock it: the recorder would find it held. */
+            bool over = recorder->looking ? gv_process_gone(view->segment->pid)
+                                          : gv_segment_abandoned(view->fd, view->segment->pid);
+            if (over) {
                 end(recorder, w, GV_DONE_ENDED);
             }
         }
@@ -318,7 +321,7 @@ static void sweep_one(const char *name, void *context) {
     char path[8192];
     snprintf(path, sizeof path, "%s/%s", sweep->folder, name);
     uint64_t size;
-    int fd = gv_segment_open(path, &size);
+    int fd = gv_segment_open(path, &size, false);
     if (fd < 0) {
         return;
     }

@@ -95,7 +95,7 @@ void gv_view_now(const struct gv_view *view, struct gv_now *now) {
 
 int gv_segment_describe(const char *path, struct gv_segment_state *out) {
     struct gv_view view;
-    int error = gv_view_open(&view, path);
+    int error = gv_view_open(&view, path, false);
     if (error) {
         return error;
     }
@@ -123,7 +123,7 @@ int gv_segment_describe(const char *path, struct gv_segment_state *out) {
 
 int64_t gv_segment_definitions(const char *path, uint8_t *out, size_t capacity) {
     struct gv_view view;
-    int error = gv_view_open(&view, path);
+    int error = gv_view_open(&view, path, false);
     if (error) {
         return error;
     }
@@ -153,7 +153,7 @@ int64_t gv_segment_definitions(const char *path, uint8_t *out, size_t capacity) 
 
 int gv_segment_control(const char *path, uint32_t clear, uint32_t set, uint32_t words[2]) {
     struct gv_view view;
-    int error = gv_view_open(&view, path);
+    int error = gv_view_open(&view, path, false);
     if (error) {
         return error;
     }

@@ -123,13 +123,13 @@ int gv_segment_create(const char *path, uint64_t size) {
     return fd;
 }
 
-int gv_segment_open(const char *path, uint64_t *size) {
+int gv_segment_open(const char *path, uint64_t *size, bool hold) {
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) {
         return -errno;
     }
     struct stat status;
-    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || flock(fd, LOCK_SH | LOCK_NB) != 0) {
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || (hold && flock(fd, LOCK_SH | LOCK_NB) != 0)) {
         int error = errno ? errno : EINVAL;
         close(fd);
         return -error;

@@ -17,8 +17,9 @@ int gv_folder(char *out, size_t capacity);
  * lasts as long as the process. Returns the descriptor, or a negative errno. */
 int gv_segment_create(const char *path, uint64_t size);
 
-/* Opens an existing segment read-write and takes a shared lock. Returns the descriptor, or a negative errno. */
-int gv_segment_open(const char *path, uint64_t *size);
+/* Opens an existing segment read-write; `hold`: and takes a shared lock. Returns the descriptor, or a negative errno.
+ */
+int gv_segment_open(const char *path, uint64_t *size, bool hold);
 
 /* True if the process `pid` is gone and nobody but this descriptor holds its file. */
 bool gv_segment_abandoned(int fd, uint32_t pid);

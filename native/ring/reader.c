@@ -31,9 +31,9 @@ static bool take_layout(struct gv_view *view) {
     return true;
 }
 
-int gv_view_open(struct gv_view *view, const char *path) {
+int gv_view_open(struct gv_view *view, const char *path, bool hold) {
     memset(view, 0, sizeof *view);
-    view->fd = gv_segment_open(path, &view->size);
+    view->fd = gv_segment_open(path, &view->size, hold);
     if (view->fd < 0) {
         return view->fd;
     }

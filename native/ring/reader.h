@@ -19,8 +19,9 @@ struct gv_view {
     int fd;
 };
 
-/* Opens and checks the segment at `path`. Returns 0, -EAGAIN where it is not ready yet, or a negative errno. */
-int gv_view_open(struct gv_view *view, const char *path);
+/* Opens and checks the segment at `path`; `hold`: it is not to be taken for abandoned as long as it is open. Returns 0,
+ * -EAGAIN where it is not ready yet, or a negative errno. */
+int gv_view_open(struct gv_view *view, const char *path, bool hold);
 void gv_view_close(struct gv_view *view);
 
 /* Copies records of ring `index` from *position up to `head` (as read earlier with acquire), at most

@@ -271,9 +271,9 @@ def test_a_viewer_that_never_reads_holds_up_nobody(server: Serving) -> None:
     source = server.source("live", "running")["id"]
     follow = {"type": "follow", "source": source, "request": 1, "width_s": 5.0, "columns": 8192}
     view = {"type": "view", "source": "large", "request": 2, "from_s": 0, "until_s": 2, "columns": 8192, "spans": True}
-    deaf = [connect(socket_url(server), max_size=None, max_queue=1) for _ in range(4)]
-    try:
-        for viewer in deaf:
+    with contextlib.ExitStack() as deaf:
+        for _ in range(4):
+            viewer = deaf.enter_context(connect(socket_url(server), max_size=None, max_queue=1, close_timeout=0.1))
             viewer.send(json.dumps(follow))
             for _ in range(20):
                 viewer.send(json.dumps(view))
@@ -285,9 +285,6 @@ def test_a_viewer_that_never_reads_holds_up_nobody(server: Serving) -> None:
                     tiles += 1
                     viewer.send(json.dumps({"type": "drawn", "request": 1}))
         assert tiles >= 5
-    finally:
-        for viewer in deaf:
-            viewer.socket.close()
 
 
 def test_nonsense_on_the_socket_is_answered(server: Serving) -> None:

@@ -16,7 +16,7 @@ struct drained {
 static void begin(struct drained *d) {
     d->view = make_segment(segment_path, 2, RECORDS, 1);
     struct gv_view view;
-    CHECK_EQUAL(gv_view_open(&view, segment_path), 0);
+    CHECK_EQUAL(gv_view_open(&view, segment_path, true), 0);
     CHECK_EQUAL(gv_writer_create(&d->writer, trace_path), 0);
     d->drain = gv_drain_open(&view, &d->writer, 5, GV_SINCE_START);
     CHECK(d->drain);
@@ -237,7 +237,7 @@ static void spoiled_log(void) {
 static void late(void) {
     struct drained d = {.view = make_segment(segment_path, 2, RECORDS, 1)};
     struct gv_view view;
-    CHECK_EQUAL(gv_view_open(&view, segment_path), 0);
+    CHECK_EQUAL(gv_view_open(&view, segment_path, true), 0);
     CHECK_EQUAL(gv_writer_create(&d.writer, trace_path), 0);
     define(&d.view, GV_DEF_PROCESS, "process");
     for (uint32_t i = 0; i < 1000; i++) { /* far more than a ring holds */

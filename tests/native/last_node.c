@@ -65,7 +65,7 @@ int main(void) {
     gv_list(folder, prefix, find_segment, path);
     struct gv_view view;
     struct gv_writer writer;
-    CHECK_EQUAL(gv_view_open(&view, path), 0);
+    CHECK_EQUAL(gv_view_open(&view, path, true), 0);
     unlink(path);
     CHECK_EQUAL(gv_writer_create(&writer, trace_path), 0);
     struct gv_drain *drained = gv_drain_open(&view, &writer, 1, GV_SINCE_START);

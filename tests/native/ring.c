@@ -112,20 +112,20 @@ static void refuse(void) {
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         memset(words[i].at, 0xff, words[i].size);
-        CHECK_EQUAL(gv_view_open(&again, path), -EINVAL);
+        CHECK_EQUAL(gv_view_open(&again, path, true), -EINVAL);
         memcpy((void *)s, &good, sizeof good);
     }
     s->ring_records = 12; /* no power of two */
-    CHECK_EQUAL(gv_view_open(&again, path), -EINVAL);
+    CHECK_EQUAL(gv_view_open(&again, path, true), -EINVAL);
     s->ring_records = good.ring_records;
     atomic_store(&s->ready, 0);
-    CHECK_EQUAL(gv_view_open(&again, path), -EAGAIN);
+    CHECK_EQUAL(gv_view_open(&again, path, true), -EAGAIN);
     atomic_store(&s->ready, 1);
-    CHECK_EQUAL(gv_view_open(&again, path), 0);
+    CHECK_EQUAL(gv_view_open(&again, path, true), 0);
     gv_view_close(&again);
     CHECK_EQUAL(truncate(path, 100), 0);
-    CHECK_EQUAL(gv_view_open(&again, path), -EAGAIN);
-    CHECK_EQUAL(gv_view_open(&again, "missing"), -ENOENT);
+    CHECK_EQUAL(gv_view_open(&again, path, true), -EAGAIN);
+    CHECK_EQUAL(gv_view_open(&again, "missing", true), -ENOENT);
     gv_view_close(&view);
     unlink(path);
 }

@@ -107,7 +107,7 @@ static inline struct gv_view make_segment(const char *path, uint32_t rings, uint
     gv_unmap(s, size);
     gv_close(fd);
     struct gv_view view;
-    CHECK_EQUAL(gv_view_open(&view, path), 0);
+    CHECK_EQUAL(gv_view_open(&view, path, true), 0);
     return view;
 }
 

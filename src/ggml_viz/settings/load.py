@@ -16,7 +16,7 @@ from ggml_viz.settings.files import Problem, as_written, find_file, read_file
 from ggml_viz.settings.model import PREFIX, Entry, Level, Settings, entries
 
 # Variables of ours that are no settings.
-_OTHER_VARIABLES = {f"{PREFIX}{name}" for name in ("RUN", "DISABLE", "CC", "ARCH", "TEST_CACHE")}
+_OTHER_VARIABLES = {f"{PREFIX}{name}" for name in ("RUN", "DISABLE", "CC", "ARCH", "TEST_CACHE", "TOKEN")}
 _LEVELS: tuple[Level, ...] = get_args(Level)
 
 
