@@ -157,16 +157,16 @@ def test_graph_and_memory(served: Serving, recorded: Recorded) -> None:
                 assert f"{use['bytes'] / 1e6:.3g}" in text
 
 
-def test_sql_and_compare(served: Serving, recorded: Recorded) -> None:
+def test_sql_and_compare(served: Serving, recorded: Recorded, tmp_path: Path) -> None:
     with looked_at(f"{served.url}#/{recorded.trace.stem}/sql") as looked:
         looked.page.get_by_role("textbox").fill("SELECT count(*) AS runs FROM runs")
         looked.page.keyboard.press("Control+Enter")
         cell = looked.page.get_by_role("cell", name=str(recorded.report["graphs"]["runs"]), exact=True)
         cell.first.wait_for()
-        looked.page.get_by_role("textbox").fill("COPY runs TO '/tmp/stolen.csv'")
+        looked.page.get_by_role("textbox").fill(f"COPY runs TO '{tmp_path / 'stolen.csv'}'")
         looked.page.keyboard.press("Control+Enter")
         looked.page.get_by_role("alert").first.wait_for()
-        assert not Path("/tmp/stolen.csv").exists()
+        assert not (tmp_path / "stolen.csv").exists()
         looked.page.keyboard.press("Escape")
         looked.page.goto(f"{served.url}#/{recorded.trace.stem}/compare")
         looked.page.get_by_text("before", exact=True).first.wait_for()

@@ -14,6 +14,7 @@ from ggml_viz.analysis.contents import command_line, wall_time
 from ggml_viz.analysis.profile import Profile, profile
 from ggml_viz.analysis.registry import activity_of
 from ggml_viz.analysis.summary import Summary, summarize
+from ggml_viz.capture import control
 from ggml_viz.capture.segments import live_segments, open_recorder
 from ggml_viz.errors import UserError
 from ggml_viz.export import chrome, perfetto, speedscope, table
@@ -315,14 +316,8 @@ class LiveSource(Source):
             elif action == "stop-recording":
                 self._stop_recording()
             else:
-                clear, put = {
-                    "pause": (0, native.CONTROL_PAUSED),
-                    "resume": (native.CONTROL_PAUSED | native.CONTROL_STOPPED, 0),
-                    "stop": (0, native.CONTROL_STOPPED),
-                    "detail": (native.CONTROL_DETAIL_MASK, DETAIL_NAMES.index(level) if level else 0),
-                }[action]
                 try:
-                    native.segment_control(self.watch.segment, clear, put)
+                    self._tell(action, level)
                 except OSError:
                     raise ApiError(409, f"process {self.watch.pid} has ended") from None
         return self.describe()
@@ -352,6 +347,17 @@ class LiveSource(Source):
             if self._recording is not None:
                 self._recording.stop()
         self.watch.close()
+
+    def _tell(self, action: str, level: str | None) -> None:
+        """Tells the agent; OSError: there is none any more."""
+        segment = self.watch.segment
+        if level is not None:
+            control.set_detail(segment, level)
+        elif action == "resume":
+            # Who looks reads the records too, so that it does not take a recorder.
+            native.segment_control(segment, native.CONTROL_PAUSED | native.CONTROL_STOPPED, 0)
+        else:
+            {"pause": control.pause, "stop": control.stop}[action](segment)
 
     def _taken(self) -> Trace:
         """What is kept, as a trace that does not change; some seconds old at most."""
