@@ -29,6 +29,7 @@ from ggml_viz.native import (
     NOW_RUN_DTYPE,
     RECORD_DTYPE,
     RUN_DTYPE,
+    RUN_NODES_DTYPE,
     SPLIT_DTYPE,
     WORKER_TOTAL_DTYPE,
     MalformedError,
@@ -47,6 +48,9 @@ _STEPS_UNTIL_WHOLE = 3
 # Runs, splits and copies that are kept; of the older ones only totals remain.
 _MOST_ROWS = 1 << 19
 
+# Of so many runs, the newest, it is known where their nodes are.
+_MOST_LOCATED = 1 << 16
+
 # What waits for the end of its run; a run whose end was lost would have its nodes wait forever.
 _MOST_WAITING = 1 << 22
 
@@ -55,6 +59,17 @@ _STEPS_PER_OCTAVE, _FIRST_OCTAVE, _OCTAVES = 16, 4, 44
 _BINS = _STEPS_PER_OCTAVE * _OCTAVES
 _MIDDLES = 2.0 ** (_FIRST_OCTAVE + (np.arange(_BINS) + 0.5) / _STEPS_PER_OCTAVE)
 _SAMPLE = 4096
+
+
+def _with_runs(table: Structured, more: Structured) -> Structured:
+    """Adds runs to a RUN_NODES_DTYPE array that is sorted by run, and nearly always ends before them."""
+    # Concatenating would leave out what lies between the fields.
+    joined = np.empty(len(table) + len(more), RUN_NODES_DTYPE)
+    joined[: len(table)], joined[len(table) :] = table, more
+    if len(table) and len(more) and more["run"][0] <= table["run"][-1]:
+        _, first = np.unique(joined["run"], return_index=True)
+        joined = joined[first]
+    return joined[-_MOST_LOCATED:]
 
 
 class _Rows:
@@ -134,6 +149,7 @@ class GrowingProcess(Process):
         self._active: Structured = np.empty(0, NOW_RUN_DTYPE)
         self._waiting: Structured = np.empty(0, RECORD_DTYPE)
         self._ended: list[npt.NDArray[np.uint32]] = []
+        self._ended_runs: Structured = np.empty(0, RUN_NODES_DTYPE)
         self._run_nodes: Structured | None = None
         self._seen = np.empty(0, np.uint32)
         self._new_seen: list[npt.NDArray[np.uint32]] = []
@@ -222,18 +238,9 @@ class GrowingProcess(Process):
 
     @property
     def run_nodes(self) -> Structured:
-        """Where the nodes of the graphs are of all runs, those in progress too: RUN_NODES_DTYPE array [runs]."""
+        """Where the nodes of the graphs are of the newest runs, those in progress too: RUN_NODES_DTYPE array [runs]."""
         if self._run_nodes is None:
-            table = self._rows[KIND_RUN].rows
-            newest = table[-_MOST_ROWS // 8 :][["run", "graph"]]
-            active = self._active[["run", "graph"]]
-            numbers = np.concatenate([newest["run"], active["run"]])
-            graphs = np.concatenate([newest["graph"], active["graph"]])
-            number, first = np.unique(numbers, return_index=True)
-            other = Workload(OTHER, 0)
-            loads = [self._workloads.get(graph, other) for graph in graphs[first].tolist()]
-            phases = np.array([PHASES.index(load.phase) for load in loads], np.uint8)
-            self._run_nodes = self._places.of_graphs(number, graphs[first], phases)
+            self._run_nodes = _with_runs(self._ended_runs, self._located(self._active))
         return self._run_nodes
 
     @property
@@ -267,6 +274,7 @@ class GrowingProcess(Process):
         for kind, rows in self._rows.items():
             rows.add(records[kinds == kind])
         self._active = active
+        self._ended_runs = _with_runs(self._ended_runs, self._located(records[kinds == KIND_RUN].view(RUN_DTYPE)))
         self._run_nodes = self._times = None
         self._ended.append(records["run"][kinds == KIND_RUN].copy())
         nodes = records[kinds == KIND_NODE]
@@ -317,6 +325,14 @@ class GrowingProcess(Process):
             self._graphs[number], self._workloads[number] = graph, workload(graph)
         self._move_totals(Places.of(self._graphs, definitions.names))
 
+    def _located(self, runs: Structured) -> Structured:
+        """Where the nodes of the graphs of some runs are, sorted by run."""
+        number, first = np.unique(runs["run"], return_index=True)
+        graph = runs["graph"][first]
+        other = Workload(OTHER, 0)
+        loads = [self._workloads.get(each, other) for each in graph.tolist()]
+        return self._places.of_graphs(number, graph, np.array([PHASES.index(load.phase) for load in loads], np.uint8))
+
     def _move_totals(self, places: Places) -> None:
         """Lays the totals out for other places, and the workers' for other ops."""
         before = self._places
@@ -333,6 +349,7 @@ class GrowingProcess(Process):
             workers[at] = self._workers[row]
             counted[2 * at : 2 * at + 2] = self._counted[2 * row : 2 * row + 2]
         self._places, self._totals, self._workers, self._counted = places, totals, workers, counted
+        self._ended_runs = self._located(self._rows[KIND_RUN].rows[-_MOST_LOCATED:])
 
     def _add_up(self, runs: npt.NDArray[np.uint32]) -> None:
         """Adds up the nodes that waited for the end of these runs."""
