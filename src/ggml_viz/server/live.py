@@ -78,6 +78,14 @@ class LiveProcesses:
         self._lock = threading.Lock()
         self._sources: dict[Path, LiveSource] = {}
         self._looked_at = float("-inf")
+        self._closed = threading.Event()
+        # Not only when somebody asks: by then a process's rings may have lost how it began.
+        self._looker = threading.Thread(target=self._keep_looking, name="look for processes", daemon=True)
+        self._looker.start()
+
+    def _keep_looking(self) -> None:
+        while not self._closed.wait(_LOOK_AGAIN_S):
+            self.sources()
 
     def sources(self) -> Sequence[Source]:
         """Those that there are now, and those that there were: the newest first."""
@@ -89,6 +97,8 @@ class LiveProcesses:
 
     def close(self) -> None:
         """Stops watching; the processes run on."""
+        self._closed.set()
+        self._looker.join()
         with self._lock:
             for source in self._sources.values():
                 source.close()
