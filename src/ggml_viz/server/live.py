@@ -35,6 +35,7 @@ from ggml_viz.server.sources import (
     some_rows,
     span_of,
     tile_of,
+    unique_id,
 )
 from ggml_viz.trace.definitions import DETAIL_NAMES
 from ggml_viz.views import graph as graph_view
@@ -124,12 +125,7 @@ class LiveProcesses:
                 _LOG.debug("process %d is not followed: %s", pid, error)
                 continue  # it has just ended
             taken = {source.id for source in self._sources.values()}
-            name = f"pid-{pid}"
-            number = 1
-            while name in taken:
-                number += 1
-                name = f"pid-{pid}-{number}"
-            self._sources[path] = LiveSource(name, watch, self._folder, self._naming)
+            self._sources[path] = LiveSource(unique_id(f"pid-{pid}", taken), watch, self._folder, self._naming)
 
 
 class LiveSource(Source):

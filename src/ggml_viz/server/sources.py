@@ -271,7 +271,7 @@ class TraceFiles:
                 source.close()
                 source = TraceSource(source.id, path, self._naming)
             if source is None:
-                source = TraceSource(_identifier(path.stem, taken), path, self._naming)
+                source = TraceSource(unique_id(path.stem, taken), path, self._naming)
                 taken.add(source.id)
             self._sources[path] = source
         for gone in known.values():
@@ -730,7 +730,7 @@ def describe_trace(trace: Trace) -> dict[str, Any]:
     }
 
 
-def _identifier(stem: str, taken: set[str]) -> str:
+def unique_id(stem: str, taken: set[str]) -> str:
     """An id like the name of a file, that nothing else has."""
     base = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip(".") or "trace"
     number, name = 1, base

@@ -49,7 +49,7 @@ _HEADER = struct.Struct("<II3dIIIIQ")
 _LANE_HEADER = struct.Struct("<4I")
 _ALIGN_BYTES = 8
 SHARES, SPANS = range(2)
-LIVE, LET_GO = 1, 2
+LIVE = 1
 
 MAX_COLUMNS = 8192
 # More spans than so many to a column cannot be told apart.
