@@ -19,7 +19,8 @@ from tests.support.tracefile import write_large_trace
 from ggml_viz.server import limits
 from ggml_viz.server.running import listening_socket, served
 from ggml_viz.server.security import Security
-from ggml_viz.server.sources import Catalog, TraceFiles
+from ggml_viz.sources.source import Catalog
+from ggml_viz.sources.traces import TraceFiles
 
 HOST = "127.0.0.1"
 MOST = 24

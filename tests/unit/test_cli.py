@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ggml_viz import __version__
+from ggml_viz.capture.files import default_path
 from ggml_viz.cli import COMMANDS, parse
-from ggml_viz.commands.run import default_path
 
 
 def ggml_viz(*arguments: str) -> subprocess.CompletedProcess[str]:

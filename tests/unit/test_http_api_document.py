@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from ggml_viz.server.app import API, make_app
 from ggml_viz.server.security import Security
-from ggml_viz.server.sources import Catalog
+from ggml_viz.sources.source import Catalog
 
 TEXT = (Path(__file__).parents[2] / "docs/http-api.md").read_text()
 

@@ -18,11 +18,13 @@ from tests.unit.test_tables import TRACE
 
 from ggml_viz.cli import main
 from ggml_viz.server import limits
-from ggml_viz.server.answers import ApiError, encode
+from ggml_viz.server.answers import ApiError
 from ggml_viz.server.app import API, make_app
 from ggml_viz.server.schemas import SCHEMAS
 from ggml_viz.server.security import HEADERS, Security, is_loopback, is_token
-from ggml_viz.server.sources import Catalog, TraceFiles
+from ggml_viz.sources.encode import encode
+from ggml_viz.sources.source import Catalog
+from ggml_viz.sources.traces import TraceFiles
 
 TOKEN = "a-token-of-enough-characters"
 ADDRESS = "http://127.0.0.1:8080"
@@ -208,7 +210,7 @@ def test_a_body_has_to_call_itself_json(client: TestClient) -> None:
 
 def test_a_fault_is_said_without_its_details(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "ggml_viz.server.sources.graph_view.graph_list", lambda trace: {}["a secret of the implementation"]
+        "ggml_viz.sources.traces.graph_view.graph_list", lambda trace: {}["a secret of the implementation"]
     )
     answer = client.get(f"{HERE}/graphs")
     assert answer.status_code == 500

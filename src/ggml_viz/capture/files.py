@@ -1,10 +1,30 @@
-"""The file that a recording writes: never over what is no trace, and no empty one left behind."""
+"""The file that a recording writes: what it is called, never over what is no trace, and no empty one left behind."""
 
 from __future__ import annotations
 
+import os
+import re
+import time
 from pathlib import Path
 
 from ggml_viz.errors import UserError
+
+
+def default_path(program: str, now: time.struct_time | None = None, folder: Path = Path()) -> Path:
+    """A name for a trace that does not exist yet.
+
+    Args:
+        program: The program, as it was called.
+        now: The local time; None: now.
+        folder: Where the trace is to lie.
+    """
+    stem = re.sub(r"[^\w.+-]+", "_", os.path.basename(program)).strip("-_") or "program"
+    stem = f"{stem}-{time.strftime('%Y%m%d-%H%M%S', now or time.localtime())}"
+    path, n = folder / f"{stem}.ggmlviz", 1
+    while path.exists():
+        n += 1
+        path = folder / f"{stem}-{n}.ggmlviz"
+    return path
 
 
 def spare_other_files(path: Path) -> None:

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from ggml_viz.capture.attaching import Attachment, attach
-from ggml_viz.commands.run import default_path, print_recorded
+from ggml_viz.capture.files import default_path
+from ggml_viz.commands.run import print_recorded
 from ggml_viz.errors import UserError
 from ggml_viz.settings import Settings, add_capture_arguments, add_output_arguments, add_ui_arguments
 

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from ggml_viz.capture.files import default_path
 from ggml_viz.capture.launch import die_of
 from ggml_viz.capture.recording import record
 from ggml_viz.commands.probe import probe
-from ggml_viz.commands.run import default_path, describe
+from ggml_viz.commands.run import describe
 from ggml_viz.errors import UserError
 from ggml_viz.machine import this_machine
 from ggml_viz.settings import Settings, add_output_arguments, add_ui_arguments

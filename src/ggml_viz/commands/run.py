@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import re
 import shlex
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ggml_viz import log
+from ggml_viz.capture.files import default_path
 from ggml_viz.capture.inspect import find_program, inspect_program
 from ggml_viz.capture.launch import die_of
 from ggml_viz.capture.recording import Recording, new_token, record
@@ -89,10 +88,10 @@ def run(args: argparse.Namespace) -> int:
 def _shown_in_browser(token: str, folder: Path, settings: Settings) -> Iterator[None]:
     """While this lasts, the dashboard shows what is recorded under a token; its address is printed first."""
     need_web()
-    from ggml_viz.server.live import LiveProcesses
     from ggml_viz.server.running import address_of, listening_socket, served
     from ggml_viz.server.security import Security
-    from ggml_viz.server.sources import Catalog
+    from ggml_viz.sources.processes import LiveProcesses
+    from ggml_viz.sources.source import Catalog
 
     try:
         listening = listening_socket(LOOPBACK, PORT)
@@ -123,23 +122,6 @@ def _shown_in_terminal(token: str, settings: Settings) -> Iterator[SharedTermina
             yield terminal
     finally:
         terminal.close()
-
-
-def default_path(program: str, now: time.struct_time | None = None, folder: Path = Path()) -> Path:
-    """A name for a trace that does not exist yet.
-
-    Args:
-        program: The program, as it was called.
-        now: The local time; None: now.
-        folder: Where the trace is to lie.
-    """
-    stem = re.sub(r"[^\w.+-]+", "_", os.path.basename(program)).strip("-_") or "program"
-    stem = f"{stem}-{time.strftime('%Y%m%d-%H%M%S', now or time.localtime())}"
-    path, n = folder / f"{stem}.ggmlviz", 1
-    while path.exists():
-        n += 1
-        path = folder / f"{stem}-{n}.ggmlviz"
-    return path
 
 
 def describe(recording: Recording, command: list[str], settings: Settings) -> None:

@@ -64,10 +64,11 @@ def run(args: argparse.Namespace) -> int:
     """Serves until Ctrl-C."""
     need_web()
     from ggml_viz.live.watch import KEEP_BYTES
-    from ggml_viz.server.live import LiveProcesses
     from ggml_viz.server.running import address_of, listening_socket, serve
     from ggml_viz.server.security import Security, is_loopback
-    from ggml_viz.server.sources import Catalog, Provider, TraceFiles
+    from ggml_viz.sources.processes import LiveProcesses
+    from ggml_viz.sources.source import Catalog, Provider
+    from ggml_viz.sources.traces import TraceFiles
 
     settings: Settings = args.settings
     watches = bool(args.pid or args.all or not args.files)

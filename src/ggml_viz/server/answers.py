@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from starlette.responses import Response
+
+from ggml_viz.errors import UserError
+from ggml_viz.sources.encode import encode
+from ggml_viz.sources.source import BadQuestionError, NotThereError
 
 JSON_TYPE = "application/json"
 
@@ -33,13 +34,10 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
 
-def encode(data: Any) -> bytes:
-    """Data as JSON in UTF-8. What is no number (NaN, infinite) becomes null, which JSON has no other word for."""
-    try:
-        text = json.dumps(data, allow_nan=False, separators=(",", ":"), default=_plain)
-    except ValueError:
-        text = json.dumps(_finite(data), allow_nan=False, separators=(",", ":"), default=_plain)
-    return text.encode()
+def api_error(error: UserError) -> ApiError:
+    """What a source refuses, in terms of HTTP."""
+    statuses = {NotThereError: 404, BadQuestionError: 400}
+    return ApiError(statuses.get(type(error), 409), error.message, error.hint)
 
 
 def json_response(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -50,24 +48,3 @@ def json_response(data: Any, status: int = 200, headers: Mapping[str, str] | Non
 def error_response(error: ApiError) -> Response:
     """A response with what is wrong."""
     return json_response({"error": error.message, "hint": error.hint}, error.status, error.headers)
-
-
-def _plain(value: Any) -> Any:
-    """What json does not know by itself."""
-    if isinstance(value, np.generic):
-        return _finite(value.item())
-    if isinstance(value, np.ndarray):
-        return _finite(value.tolist())
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)
-    return str(value)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value

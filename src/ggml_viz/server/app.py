@@ -25,12 +25,12 @@ from ggml_viz import __version__
 from ggml_viz.errors import UserError
 from ggml_viz.model.tables import FIELDS
 from ggml_viz.server import limits, metrics
-from ggml_viz.server.answers import ApiError, error_response, json_response
+from ggml_viz.server.answers import ApiError, api_error, error_response, json_response
 from ggml_viz.server.openapi import BINARY, Body, Given, Parameter, Route, Schema, document
 from ggml_viz.server.schemas import DETAILS, SCHEMAS, TEXT, an_object, one_of, ref
 from ggml_viz.server.security import HEADERS, Security
 from ggml_viz.server.sockets import Hub
-from ggml_viz.server.sources import ACTIONS, EXPORTS, Catalog, Source
+from ggml_viz.sources.source import ACTIONS, EXPORTS, Catalog, Source
 
 API = "/api/v1"
 SOCKET = f"{API}/socket"
@@ -470,7 +470,7 @@ async def _api_error(request: Request, error: ApiError) -> Response:
 
 
 async def _user_error(request: Request, error: UserError) -> Response:
-    return error_response(ApiError(409, error.message, error.hint))
+    return error_response(api_error(error))
 
 
 async def _fault(request: Request, error: Exception) -> Response:

@@ -14,8 +14,8 @@ from prometheus_client.registry import Collector
 
 from ggml_viz import __version__
 from ggml_viz.analysis.summary import Summary
-from ggml_viz.server.live import LiveSource
-from ggml_viz.server.sources import Catalog
+from ggml_viz.sources.processes import LiveSource
+from ggml_viz.sources.source import Catalog
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

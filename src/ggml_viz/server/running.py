@@ -20,7 +20,7 @@ from ggml_viz.server import limits
 from ggml_viz.server.app import make_app
 from ggml_viz.server.connections import BoundedProtocol, BoundedSocket, cut_stalled
 from ggml_viz.server.security import Security
-from ggml_viz.server.sources import Catalog
+from ggml_viz.sources.source import Catalog
 
 _LOG = logging.getLogger("ggml_viz.server")
 

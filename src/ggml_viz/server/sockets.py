@@ -20,8 +20,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ggml_viz.errors import UserError
 from ggml_viz.server import limits
-from ggml_viz.server.answers import ApiError, encode
-from ggml_viz.server.sources import Catalog, Source
+from ggml_viz.server.answers import ApiError
+from ggml_viz.sources.encode import encode
+from ggml_viz.sources.source import Catalog, Source
 
 _LOG = logging.getLogger("ggml_viz.server")
 

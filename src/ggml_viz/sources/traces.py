@@ -1,4 +1,4 @@
-"""What can be looked at: traces here, live processes by another class of the same shape, and the list of all."""
+"""Traces as sources: those that were named, and those in a folder; each is opened when somebody asks for it."""
 
 from __future__ import annotations
 
@@ -8,218 +8,51 @@ import re
 import stat
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
-from ggml_viz.analysis.contents import command_line, wall_time
-from ggml_viz.analysis.diff import compare_profiles
 from ggml_viz.analysis.profile import Profile, profile
 from ggml_viz.analysis.summary import Summary, summarize
 from ggml_viz.errors import UserError
 from ggml_viz.export import chrome, perfetto, speedscope, table
 from ggml_viz.export.selection import Selection
 from ggml_viz.model.part import PartOfTrace
-from ggml_viz.model.table import Column, Text
-from ggml_viz.model.tables import FIELDS, make_table
+from ggml_viz.model.tables import FIELDS
 from ggml_viz.model.trace import Trace
-from ggml_viz.server.answers import ApiError
-from ggml_viz.server.sandbox import Sandbox
-from ggml_viz.trace.chunks import Integrity
-from ggml_viz.trace.definitions import DETAIL_NAMES
-from ggml_viz.trace.reader import TraceFile
+from ggml_viz.sources.answering import (
+    describe_tables,
+    describe_trace,
+    found,
+    occurrence_of,
+    series_of,
+    some_rows,
+    span_of,
+    tile_of,
+)
+from ggml_viz.sources.sandbox import Sandbox
+from ggml_viz.sources.source import BadQuestionError, NotThereError, Source
 from ggml_viz.views import graph as graph_view
 from ggml_viz.views import memory as memory_view
-from ggml_viz.views import nodes, series
-from ggml_viz.views.timeline import FIRST_WORKER, LANES_PER_PROCESS, Timeline
+from ggml_viz.views import nodes
+from ggml_viz.views.timeline import Timeline
 
 SUFFIX = ".ggmlviz"
-EXPORTS = ("chrome", "perfetto", "speedscope", "csv", "ggmlviz")
-ACTIONS = ("pause", "resume", "stop", "detail", "record", "stop-recording")
 
-_log = logging.getLogger("ggml_viz.server")
+_log = logging.getLogger("ggml_viz.sources")
 _Value = TypeVar("_Value")
 _Kept = TypeVar("_Kept")
 
 # Answers that depend on what was asked for, of which some are kept.
 _RECENT = 32
-# Columns of longer tables are made for a request, one at a time, and let go of again: all of them fill the memory.
-_LONG_TABLE_ROWS = 2_000_000
 _COPY_BYTES = 1 << 20
 # Of a folder, so many traces stay open.
 _MOST_OPEN = 8
 # A file that changed is opened anew when it has not changed for so long.
 _SETTLED_S = 2.0
 _LOOK_AGAIN_S = 1.0
-
-
-class Source(ABC):
-    """A trace or a live process, as the routes see it: each method answers one of them, in JSON-able data.
-
-    Methods may take long and are called in threads, several at once. What they raise is an ApiError, or a UserError for
-    what cannot be done with this source.
-
-    Attributes:
-        id: Its name in addresses.
-    """
-
-    id: str
-    is_live: bool
-
-    @property
-    def steps(self) -> int:
-        """How often something new came; of a trace nothing does."""
-        return 0
-
-    @property
-    def duration_s(self) -> float:
-        """How long it has lasted so far."""
-        return float(self.describe()["duration_s"])
-
-    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Has something called, in another thread, whenever something new came. Returns how to end that."""
-        return lambda: None
-
-    @abstractmethod
-    def describe(self) -> dict[str, Any]:
-        """Source: what it is and how it stands; at once."""
-
-    def opened(self) -> dict[str, Any]:
-        """The same for somebody who is going to look at it."""
-        return self.describe()
-
-    @abstractmethod
-    def report(self, from_s: float | None = None, until_s: float | None = None) -> dict[str, Any]:
-        """Schema 1 of `report --json`: of all, or of the runs that began in an interval."""
-
-    @abstractmethod
-    def series(self, columns: int, from_s: float | None, until_s: float | None) -> dict[str, Any]:
-        """Series: tokens per second and busy threads over time."""
-
-    @abstractmethod
-    def now(self) -> dict[str, Any]:
-        """Now: what each thread does this instant."""
-
-    @abstractmethod
-    def timeline(self) -> dict[str, Any]:
-        """Timeline: its lanes and labels."""
-
-    @abstractmethod
-    def tile(
-        self, from_s: float, until_s: float, columns: int, lanes: Sequence[int] | None, spans: bool, request: int
-    ) -> bytes:
-        """A tile: what lanes show of an interval."""
-
-    @abstractmethod
-    def span(self, lane: int, run: int, node: int, begin_s: float) -> dict[str, Any]:
-        """Span: all that is known of one bar of the timeline."""
-
-    @abstractmethod
-    def search(self, text: str, limit: int) -> dict[str, Any]:
-        """Matches: nodes whose name, op or role has a text in it."""
-
-    @abstractmethod
-    def occurrence(
-        self, process: int, graph: int, node: int, after_s: float | None, before_s: float | None
-    ) -> dict[str, Any]:
-        """Occurrence: the next execution of a node after a moment, or the last before one."""
-
-    @abstractmethod
-    def graphs(self) -> dict[str, Any]:
-        """Graphs: those that were computed."""
-
-    @abstractmethod
-    def layers(self, process: int, graph: int) -> dict[str, Any]:
-        """Layers: of one graph."""
-
-    @abstractmethod
-    def layer(self, process: int, graph: int, layer: int | None) -> dict[str, Any]:
-        """Layer: its nodes, set out; None: those outside layers."""
-
-    @abstractmethod
-    def memory(self) -> dict[str, Any]:
-        """Memory: buffers over time."""
-
-    @abstractmethod
-    def arena(self, process: int, graph: int, placement: int, buffer: int) -> dict[str, Any]:
-        """Arena: how tensors share one buffer."""
-
-    @abstractmethod
-    def tables(self) -> dict[str, Any]:
-        """Tables: their columns."""
-
-    @abstractmethod
-    def rows(self, name: str, offset: int, limit: int) -> dict[str, Any]:
-        """Rows: of one table."""
-
-    @abstractmethod
-    def sql(self, query: str) -> dict[str, Any]:
-        """Answer: of a query."""
-
-    @abstractmethod
-    def control(self, action: str, level: str | None) -> dict[str, Any]:
-        """Source: after it was told to do something."""
-
-    @abstractmethod
-    def export(self, format: str, out: BinaryIO, from_s: float | None, until_s: float | None, table_name: str) -> None:
-        """Writes it, or the interval of it, in one of EXPORTS."""
-
-    @abstractmethod
-    def profile(self) -> Profile:
-        """What a comparison compares."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Ends what it has started; it is not asked any more."""
-
-
-class Provider(Protocol):
-    """Something that has sources: files, or the live processes of this user."""
-
-    def sources(self) -> Sequence[Source]:
-        """Those that there are now, in the order in which they are shown."""
-
-    def close(self) -> None:
-        """Ends them all."""
-
-
-class Catalog:
-    """All sources of a server.
-
-    Args:
-        providers: Who has some.
-    """
-
-    def __init__(self, providers: Sequence[Provider]) -> None:
-        self._providers = list(providers)
-
-    def sources(self) -> list[Source]:
-        """Those that there are now."""
-        return [source for provider in self._providers for source in provider.sources()]
-
-    def get(self, identifier: str) -> Source:
-        """The source of that id.
-
-        Raises:
-            ApiError: There is none.
-        """
-        for source in self.sources():
-            if source.id == identifier:
-                return source
-        raise ApiError(404, f"there is no source {identifier[:80]}", "GET /api/v1/sources lists them.")
-
-    def compare(self, before: str, after: str) -> dict[str, Any]:
-        """Schema 1 of `diff --json`, of two sources."""
-        first, second = self.get(before), self.get(after)
-        return compare_profiles([first.profile()], [second.profile()]).to_json()
-
-    def close(self) -> None:
-        """Ends them all."""
-        for provider in self._providers:
-            provider.close()
 
 
 class TraceFiles:
@@ -476,7 +309,7 @@ class TraceSource(Source):
     def rows(self, name: str, offset: int, limit: int) -> dict[str, Any]:
         """Some rows of one of its tables."""
         if name not in FIELDS:
-            raise ApiError(404, f"there is no table {name[:40]}", f"There are: {', '.join(FIELDS)}.")
+            raise NotThereError(f"there is no table {name[:40]}", f"There are: {', '.join(FIELDS)}.")
         trace = self._trace()
         with self._adding_up:
             return some_rows(trace, name, offset, limit)
@@ -501,7 +334,7 @@ class TraceSource(Source):
         """Writes it in one of EXPORTS."""
         if format == "ggmlviz":
             if from_s is not None or until_s is not None:
-                raise ApiError(400, "a trace file is exported whole", "Leave from_s and until_s out.")
+                raise BadQuestionError("a trace file is exported whole", "Leave from_s and until_s out.")
             with self.path.open("rb") as file:
                 while part := file.read(_COPY_BYTES):
                     out.write(part)
@@ -599,135 +432,6 @@ class TraceSource(Source):
             raise
         future.set_result(value)
         return value
-
-
-def series_of(trace: Trace, timeline: Timeline, columns: int, from_s: float, until_s: float) -> dict[str, Any]:
-    """Series of a trace."""
-    until_s = max(until_s, from_s + 1e-6)
-    try:
-        rates = series.over_time(trace, from_s, until_s, columns)
-    except ValueError as error:
-        raise ApiError(400, str(error)) from None
-    return {**rates, "busy": timeline.busy(from_s, until_s, columns)}
-
-
-def tile_of(
-    timeline: Timeline,
-    from_s: float,
-    until_s: float,
-    columns: int,
-    lanes: Sequence[int] | None,
-    spans: bool,
-    request: int,
-) -> bytes:
-    """A tile of a timeline."""
-    try:
-        return timeline.tile(from_s, until_s, columns, lanes, spans, request)
-    except ValueError as error:
-        raise ApiError(400, str(error)) from None
-
-
-def span_of(trace: Trace, lane: int, run: int, node: int, begin_s: float) -> dict[str, Any]:
-    """Span of a trace: of a worker's lane a node, of another what it shows there."""
-    process = lane // LANES_PER_PROCESS
-    if lane % LANES_PER_PROCESS >= FIRST_WORKER:
-        return found(lambda: nodes.describe_node(trace, process, run, node))
-    return found(lambda: nodes.describe_run(trace, process, run, begin_s))
-
-
-def occurrence_of(
-    trace: Trace, process: int, graph: int, node: int, after_s: float | None, before_s: float | None
-) -> dict[str, Any]:
-    """Occurrence in a trace."""
-    seen = nodes.occurrence(trace, process, graph, node, after_s, before_s)
-    if seen is None:
-        raise ApiError(404, "there is no further execution")
-    return dict(seen)
-
-
-def found(look: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """What a view returns; what it does not find is not there."""
-    try:
-        return dict(look())
-    except UserError as error:
-        raise ApiError(404, error.message, error.hint) from None
-
-
-def describe_tables(trace: Trace) -> dict[str, Any]:
-    """The tables of a trace, how long they are, and what is in their columns."""
-    nothing = Trace(TraceFile("", 2, Integrity(file_bytes=0), []))
-    return {
-        "tables": [
-            {
-                "name": name,
-                "rows": _length(trace, name),
-                "columns": [
-                    {
-                        "name": field.name,
-                        "type": _type(nothing.table(name)[field.name]),
-                        "unit": _unit(field.name),
-                        "meaning": field.meaning,
-                    }
-                    for field in fields
-                ],
-            }
-            for name, fields in FIELDS.items()
-        ]
-    }
-
-
-def some_rows(trace: Trace, name: str, offset: int, limit: int) -> dict[str, Any]:
-    """Rows of a table; what is missing is null."""
-    total = _length(trace, name)
-    columns = [field.name for field in FIELDS[name]]
-    part = slice(min(offset, total), min(offset + limit, total))
-    if total > _LONG_TABLE_ROWS:
-        values = [_listed(make_table(trace, name).load([column])[column][part]) for column in columns]
-    else:
-        loaded = trace.table(name).load()
-        values = [_listed(loaded[column][part]) for column in columns]
-    return {"columns": columns, "rows": [list(row) for row in zip(*values, strict=True)], "total": total}
-
-
-def _length(trace: Trace, name: str) -> int:
-    # The column that is cheapest to make; of a table that has been made nothing is made again.
-    return len(trace.table(name))
-
-
-def _listed(column: Column) -> list[Any]:
-    return list(column) if isinstance(column, Text) else column.tolist()
-
-
-def _type(column: Column) -> str:
-    if isinstance(column, Text) or column.dtype.kind in "OU":
-        return "text"
-    return {"b": "boolean", "f": "number"}.get(column.dtype.kind, "integer")
-
-
-def _unit(name: str) -> str:
-    last = name.rpartition("_")[2]
-    return {"ns": "ns", "us": "µs", "s": "s", "bytes": "bytes", "flops": "operations"}.get(last, "")
-
-
-def describe_trace(trace: Trace) -> dict[str, Any]:
-    """What a Source says of a trace."""
-    processes = trace.watched
-    infos = [process.file.definitions.info for process in processes]
-    versions = {runtime.version for p in processes for runtime in p.file.definitions.runtimes.values()}
-    backends = [name for p in processes for name in p.file.definitions.backends.values()]
-    counters = [process.file.counters for process in processes if process.file.counters]
-    return {
-        "command": "; ".join(command_line(process.file) for process in processes),
-        "pid": infos[0].pid if len(infos) == 1 else None,
-        "ggml_version": ", ".join(sorted(versions - {""})),
-        "backends": list(dict.fromkeys(backends)),
-        "threads": max((int(process.runs.threads.max(initial=0)) for process in processes), default=0),
-        "started": wall_time(trace.started_wall_ns),
-        "duration_s": trace.duration_s,
-        "records": trace.file.record_count,
-        "lost": sum(counter.lost + counter.dropped for counter in counters),
-        "detail": DETAIL_NAMES[infos[0].detail] if infos else None,
-    }
 
 
 def unique_id(stem: str, taken: set[str]) -> str:

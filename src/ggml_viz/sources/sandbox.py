@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from ggml_viz.errors import UserError
-from ggml_viz.server.answers import ApiError, encode
+from ggml_viz.sources.encode import encode
+from ggml_viz.sources.source import BadQuestionError
 
 MAX_ROWS = 1000
 QUERY_S = 10.0
@@ -61,7 +62,7 @@ class Sandbox:
         """Answer: columns, types, at most MAX_ROWS rows.
 
         Raises:
-            ApiError: The query is wrong, or takes too much.
+            BadQuestionError: The query is wrong, or takes too much.
         """
         with self._asking:
             if self._idle is not None:
@@ -75,7 +76,7 @@ class Sandbox:
             self._idle.daemon = True
             self._idle.start()
         if "error" in answer:
-            raise ApiError(400, answer["error"], answer["hint"])
+            raise BadQuestionError(answer["error"], answer["hint"])
         return answer
 
     def close(self) -> None:
@@ -89,7 +90,7 @@ class Sandbox:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
             return self._process
-        words = [sys.executable, "-m", "ggml_viz.server.sandbox", str(self._path), str(self._naming or "")]
+        words = [sys.executable, "-m", "ggml_viz.sources.sandbox", str(self._path), str(self._naming or "")]
         folders = [folder for folder in sys.path if folder]
         self._process = subprocess.Popen(
             words,
@@ -114,11 +115,13 @@ class Sandbox:
         lines = _Lines(process.stdout)
         line = lines.next(_PREPARE_S)
         if line is None:
-            raise ApiError(400, f"what this query names is not ready within {_PREPARE_S:.0f} s", "Name fewer columns.")
+            raise BadQuestionError(
+                f"what this query names is not ready within {_PREPARE_S:.0f} s", "Name fewer columns."
+            )
         if line == _PREPARED:
             line = lines.next(QUERY_S + _GRACE_S)
         if line is None:
-            raise ApiError(400, f"the query took longer than {QUERY_S:.0f} s and was ended", "Ask for less.")
+            raise BadQuestionError(f"the query took longer than {QUERY_S:.0f} s and was ended", "Ask for less.")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -140,8 +143,10 @@ class Sandbox:
                         pipe.close()
 
 
-def _died() -> ApiError:
-    return ApiError(400, "the query took more memory than it may", "Ask for less: name columns, group, or add a LIMIT.")
+def _died() -> BadQuestionError:
+    return BadQuestionError(
+        "the query took more memory than it may", "Ask for less: name columns, group, or add a LIMIT."
+    )
 
 
 class _Lines:
@@ -155,7 +160,7 @@ class _Lines:
         """A line; None: it did not come in time.
 
         Raises:
-            ApiError: There is none, because the process has died.
+            BadQuestionError: There is none, because the process has died.
         """
         deadline = time.monotonic() + within_s
         with selectors.DefaultSelector() as selector:

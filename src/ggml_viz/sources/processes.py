@@ -15,6 +15,7 @@ from ggml_viz.analysis.profile import Profile, profile
 from ggml_viz.analysis.registry import activity_of
 from ggml_viz.analysis.summary import Summary, summarize
 from ggml_viz.capture import control
+from ggml_viz.capture.files import default_path
 from ggml_viz.capture.segments import live_segments, open_recorder
 from ggml_viz.errors import UserError
 from ggml_viz.export import chrome, perfetto, speedscope, table
@@ -24,25 +25,16 @@ from ggml_viz.model.part import PartOfTrace
 from ggml_viz.model.phases import PHASES
 from ggml_viz.model.tables import FIELDS
 from ggml_viz.model.trace import Trace
-from ggml_viz.server.answers import ApiError
-from ggml_viz.server.sandbox import Sandbox
-from ggml_viz.server.sources import (
-    Source,
-    describe_tables,
-    found,
-    occurrence_of,
-    series_of,
-    some_rows,
-    span_of,
-    tile_of,
-    unique_id,
-)
+from ggml_viz.sources.answering import describe_tables, found, occurrence_of, series_of, some_rows, span_of, tile_of
+from ggml_viz.sources.sandbox import Sandbox
+from ggml_viz.sources.source import NotThereError, Source
+from ggml_viz.sources.traces import unique_id
 from ggml_viz.trace.definitions import DETAIL_NAMES
 from ggml_viz.views import graph as graph_view
 from ggml_viz.views import memory as memory_view
 from ggml_viz.views import nodes
 
-_LOG = logging.getLogger("ggml_viz.server")
+_LOG = logging.getLogger("ggml_viz.sources")
 
 _LOOK_AGAIN_S = 0.5
 # What takes all records that are kept is made of a copy of the state, which is used for a while.
@@ -301,7 +293,7 @@ class LiveSource(Source):
     def rows(self, name: str, offset: int, limit: int) -> dict[str, Any]:
         """Some rows of one of its tables."""
         if name not in FIELDS:
-            raise ApiError(404, f"there is no table {name[:40]}", f"There are: {', '.join(FIELDS)}.")
+            raise NotThereError(f"there is no table {name[:40]}", f"There are: {', '.join(FIELDS)}.")
         return some_rows(self._taken(), name, offset, limit)
 
     def sql(self, query: str) -> dict[str, Any]:
@@ -315,7 +307,7 @@ class LiveSource(Source):
     def control(self, action: str, level: str | None) -> dict[str, Any]:
         """Tells the agent, or records into a file."""
         if self.watch.state() is None:
-            raise ApiError(409, f"process {self.watch.pid} has ended")
+            raise UserError(f"process {self.watch.pid} has ended")
         with self._lock:
             if action == "record":
                 self._record()
@@ -325,13 +317,13 @@ class LiveSource(Source):
                 try:
                     self._tell(action, level)
                 except OSError:
-                    raise ApiError(409, f"process {self.watch.pid} has ended") from None
+                    raise UserError(f"process {self.watch.pid} has ended") from None
         return self.describe()
 
     def export(self, format: str, out: BinaryIO, from_s: float | None, until_s: float | None, table_name: str) -> None:
         """Writes what is kept at this moment."""
         if format == "ggmlviz":
-            raise ApiError(409, "a live process is recorded, not exported", "Use record, or: ggml-viz attach PID.")
+            raise UserError("a live process is recorded, not exported", "Use record, or: ggml-viz attach PID.")
         selection = Selection(self._taken(), from_s or 0.0, float("inf") if until_s is None else until_s)
         if format == "csv":
             table.write_csv(selection, table_name, out)
@@ -374,14 +366,14 @@ class LiveSource(Source):
 
     def _record(self) -> None:
         if self._recording is not None:
-            raise ApiError(409, f"it is being recorded into {self._recording.path} already")
+            raise UserError(f"it is being recorded into {self._recording.path} already")
         process = self.watch.process
         name = Path(process.file.definitions.info.executable).name if process is not None else "process"
         self._recording = _Recording(self.watch.segment, self._folder, name or "process")
 
     def _stop_recording(self) -> None:
         if self._recording is None:
-            raise ApiError(409, "it is not being recorded from here")
+            raise UserError("it is not being recorded from here")
         self._recording.stop()
         self._recording = None
 
@@ -390,19 +382,17 @@ class _Recording:
     """A recording of a watched process into a file, from now until it is stopped or the process ends."""
 
     def __init__(self, segment: Path, folder: Path, name: str) -> None:
-        from ggml_viz.commands.run import default_path
-
         self.path = default_path(name, folder=folder)
         self._segment = segment
         before = native.segment_describe(segment)
         if before.recorder:
-            raise ApiError(
-                409, f"process {before.pid} is being recorded already, by process {before.recorder}", "See: ggml-viz ps"
+            raise UserError(
+                f"process {before.pid} is being recorded already, by process {before.recorder}", "See: ggml-viz ps"
             )
         try:
             self._recorder = open_recorder(segment.parent, segment.name, self.path, None, native.SINCE_NOW)
         except UserError as error:
-            raise ApiError(409, error.message, error.hint) from None
+            raise UserError(error.message, error.hint) from None
         self.bytes = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._drain, name=f"record {before.pid}", daemon=True)
