@@ -1,11 +1,13 @@
 """What does watching a llama-server cost, and how old is what one sees?
 
-Two threads and four clients on all cores; with capture alone, and with the dashboard beside it, in turns.
+Two threads and four clients on all cores; with capture alone (the dashboard's server is stopped by a signal), and with
+the dashboard beside it, in turns.
 """
 
 from __future__ import annotations
 
 import datetime
+import signal
 import sys
 import tempfile
 import time
@@ -21,8 +23,9 @@ from bench.figure import Figure, bootstrap, ratio_of_medians
 from bench.figure import median as middle
 from bench.viewers import cpu_seconds, viewers
 
-CLIENTS, ROUNDS, ROUND_S, SETTLE_S = 4, 8, 5.0, 1.5
-MORE_VIEWERS = 4
+CLIENTS, ROUNDS, ROUND_S, SETTLE_S = 4, 30, 3.0, 1.0
+MORE_VIEWERS, MORE_ROUNDS = 4, 4
+# From the 10 s that a follower is shown first to some tenth of a second, where each node is a span.
 ZOOMS = 12
 
 
@@ -33,20 +36,20 @@ def measure() -> list[Figure]:
         with server.running(program, *record, slots=CLIENTS) as running, server.load(running, CLIENTS) as load:
             time.sleep(3)
             rates, shares = [], []
-            for _ in range(ROUNDS):
-                begin = time.monotonic()
-                time.sleep(ROUND_S)
-                alone = load.tokens_per_second(begin, time.monotonic())
-                with serving("--all") as served:
-                    source = served.source("live", "running")["id"]
-                    with viewers(served.url, source, 1):
-                        rate, share = _watched(load, served)
-                rates.append((rate, alone))
-                shares.append((share, 0.0))
             with serving("--all") as served:
                 source = served.source("live", "running")["id"]
+                with viewers(served.url, source, 1):
+                    for turn in range(ROUNDS):
+                        # Whatever drifts meets both alike.
+                        for watched in (True, False) if turn % 2 else (False, True):
+                            if watched:
+                                rate, share = _watched(load, served)
+                            else:
+                                alone = _alone(load, served)
+                        rates.append((rate, alone))
+                        shares.append((share, 0.0))
                 more = []
-                for _ in range(ROUNDS // 2):
+                for _ in range(MORE_ROUNDS):
                     with viewers(served.url, source, 1):
                         one = _watched(load, served)[1]
                     with viewers(served.url, source, 1 + MORE_VIEWERS):
@@ -76,6 +79,18 @@ def _watched(load: server.Load, served: Serving) -> tuple[float, float]:
     return load.tokens_per_second(begin, end), 100 * (cpu_seconds(served.process.pid) - used) / (end - begin)
 
 
+def _alone(load: server.Load, served: Serving) -> float:
+    """Tokens per second over a round in which the dashboard's server does not run."""
+    served.process.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(SETTLE_S)
+        begin = time.monotonic()
+        time.sleep(ROUND_S)
+        return load.tokens_per_second(begin, time.monotonic())
+    finally:
+        served.process.send_signal(signal.SIGCONT)
+
+
 def _share(name: str, rounds: list[tuple[float, float]], goal: float) -> Figure:
     value, low, high = bootstrap(rounds, middle)
     return Figure(name, value, "% of a core", goal=goal, low=low, high=high)
@@ -90,8 +105,8 @@ def _ages_ms(served: Serving, source: str) -> list[float]:
         _wait_for_tiles(page, 2)
         # A window so narrow that each node is a span.
         for _ in range(ZOOMS):
-            page.keyboard.press("w")
-            page.wait_for_timeout(200)
+            page.keyboard.press("+")
+            page.wait_for_timeout(300)
         page.evaluate("window.__tiles.length = 0")
         _wait_for_tiles(page, 5)
         time.sleep(10)

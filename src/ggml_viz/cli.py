@@ -22,7 +22,7 @@ from ggml_viz.settings.load import load
 
 COMMANDS = (
     *("run", "attach", "top", "ps", "ctl"),
-    *("serve", "report", "diff", "query", "export", "info"),
+    *("view", "serve", "report", "diff", "query", "export", "info"),
     *("probe", "doctor", "demo", "config", "agent-path"),
 )
 

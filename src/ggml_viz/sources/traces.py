@@ -34,6 +34,7 @@ from ggml_viz.sources.answering import (
 )
 from ggml_viz.sources.sandbox import Sandbox
 from ggml_viz.sources.source import BadQuestionError, NotThereError, Source
+from ggml_viz.trace.chunks import FILE_HEADER, check_file_header
 from ggml_viz.views import graph as graph_view
 from ggml_viz.views import memory as memory_view
 from ggml_viz.views import nodes
@@ -79,6 +80,20 @@ class TraceFiles:
                 self._look()
                 self._looked_at = time.monotonic()
             return list(self._sources.values())
+
+    def add(self, path: Path) -> TraceSource:
+        """Shows one more file, which stays open; of one that is shown already, that.
+
+        Raises:
+            UserError: It is no trace, or cannot be read.
+        """
+        check_trace(path)
+        path = path.resolve()
+        with self._lock:
+            if path not in self._files:
+                self._files.append(path)
+            self._look()
+            return self._sources[path]
 
     def load_named(self) -> None:
         """Begins to load what the command line names."""
@@ -442,6 +457,19 @@ def unique_id(stem: str, taken: set[str]) -> str:
         number += 1
         name = f"{base}-{number}"
     return name
+
+
+def check_trace(path: Path) -> None:
+    """Refuses what is no trace, by its first bytes.
+
+    Raises:
+        UserError: It is none, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            check_file_header(str(path), file.read(FILE_HEADER.size))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
 
 
 def _signature(path: Path) -> tuple[int, ...]:

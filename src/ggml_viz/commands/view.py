@@ -1,0 +1,67 @@
+"""`ggml-viz view`: traces and running processes in a window."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from ggml_viz.errors import UserError, need_extra
+from ggml_viz.settings import Settings, add_ui_arguments
+
+NAME = "view"
+HELP = "show traces and running processes in a window"
+EXAMPLES = """\
+Without files: an empty window, from which traces are opened, processes
+attached to and programs started. `ggml-viz run.ggmlviz` is short for
+`ggml-viz view run.ggmlviz`.
+
+Over ssh, or without a screen: ggml-viz serve (in a browser) or ggml-viz top.
+
+examples:
+  ggml-viz view run.ggmlviz
+  ggml-viz view before.ggmlviz after.ggmlviz   compare two
+  ggml-viz view --live                         whatever is watched now
+  ggml-viz view --live 4711                    one process
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `view`."""
+    parser.add_argument("files", metavar="FILE", nargs="*", type=Path, help="traces (.ggmlviz)")
+    parser.add_argument(
+        "--live", metavar="PID", nargs="?", type=int, const=0, help="a process that is watched; without PID, all"
+    )
+    add_ui_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Shows the window until it is closed."""
+    from ggml_viz.sources.traces import check_trace
+
+    settings: Settings = args.settings
+    for path in args.files:
+        check_trace(path)
+    need_desktop()
+    from ggml_viz.desktop.application import Application
+    from ggml_viz.desktop.preferences import default_folder
+
+    application = Application(args.files, args.live, settings, default_folder())
+    try:
+        application.run()
+    finally:
+        application.close()
+    return 0
+
+
+def need_desktop() -> None:
+    """Refuses where no window can be shown.
+
+    Raises:
+        UserError: With what to install, or what to use instead.
+    """
+    instead = "Without a screen: ggml-viz serve (in a browser) or ggml-viz top (in a terminal)."
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise UserError("there is no display for a window", instead)
+    need_extra("imgui_bundle", "desktop")

@@ -1,0 +1,82 @@
+"""Everything that can be done by menu, key or name: one list, from which menus, shortcuts and the palette are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imgui_bundle import imgui
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something that can be done.
+
+    Attributes:
+        menu: In which menu it stands.
+        name: What it is called there and in the palette.
+        run: Does it.
+        keys: Its shortcut, an ImGuiKeyChord; None: it has none.
+        is_possible: Whether it can be done now.
+        is_on: Of what is on or off, which; None: it is neither.
+        begins_group: Whether a line stands above it.
+    """
+
+    menu: str
+    name: str
+    run: Callable[[], None]
+    keys: int | None = None
+    is_possible: Callable[[], bool] = lambda: True
+    is_on: Callable[[], bool] | None = None
+    begins_group: bool = False
+
+    @property
+    def keys_text(self) -> str:
+        """Its shortcut in words."""
+        return key_chord_text(self.keys) if self.keys is not None else ""
+
+
+MENUS = ("File", "View", "Go", "Capture", "Help")
+
+
+def draw_menus(actions: Sequence[Action]) -> None:
+    """Draws the menu bar's menus."""
+    for menu in MENUS:
+        if not imgui.begin_menu(menu):
+            continue
+        for action in (action for action in actions if action.menu == menu):
+            if action.begins_group:
+                imgui.separator()
+            is_on = action.is_on() if action.is_on is not None else False
+            if imgui.menu_item(action.name, action.keys_text, is_on, action.is_possible())[0]:
+                action.run()
+        imgui.end_menu()
+
+
+def run_shortcuts(actions: Sequence[Action]) -> None:
+    """Does what keys that were pressed ask for; while somebody types, only what has Ctrl or Alt, or is F1 to F12."""
+    typing = imgui.get_io().want_text_input
+    for action in actions:
+        if action.keys is None or not action.is_possible():
+            continue
+        if typing and not (action.keys & (imgui.Key.mod_ctrl | imgui.Key.mod_alt) or _is_function_key(action.keys)):
+            continue
+        if imgui.is_key_chord_pressed(action.keys):
+            action.run()
+
+
+def key_chord_text(keys: int) -> str:
+    """A shortcut as people write it: `Ctrl+Shift+P`."""
+    names = [
+        name
+        for mod, name in ((imgui.Key.mod_ctrl, "Ctrl"), (imgui.Key.mod_shift, "Shift"), (imgui.Key.mod_alt, "Alt"))
+        if keys & mod
+    ]
+    name: Any = imgui.get_key_name(imgui.Key(keys & ~int(imgui.Key.mod_mask_)))
+    symbols = {"Comma": ",", "Equal": "+", "Minus": "-", "Slash": "/", "LeftArrow": "Left", "RightArrow": "Right"}
+    return "+".join([*names, symbols.get(name, name)])
+
+
+def _is_function_key(keys: int) -> bool:
+    return int(imgui.Key.f1) <= keys & ~int(imgui.Key.mod_mask_) <= int(imgui.Key.f12)
