@@ -22,6 +22,7 @@ import numpy as np
 from ggml_viz import native
 from ggml_viz.analysis.summary import Summary, summarize
 from ggml_viz.capture.segments import open_recorder
+from ggml_viz.live.priority import give_way
 from ggml_viz.model.attribution import load_rules
 from ggml_viz.model.growing import GrowingProcess, GrowingTrace
 from ggml_viz.model.phases import PHASES
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 # A record is at most so old when it is taken in. Half of it, and half a screen's refresh, is what one sees.
-STEP_S = 0.1
+STEP_S = 0.125
 # How often the report of a watched process is made anew at the most.
 SUMMARY_S = 1.0
 KEEP_BYTES = 512 << 20
@@ -231,6 +232,7 @@ class Watch:
         return self.trace.started_monotonic_ns
 
     def _follow(self) -> None:
+        give_way()
         due = time.monotonic()
         while not self._stop.is_set() and not self._over:
             due = max(due + STEP_S, time.monotonic() + STEP_S / 4)

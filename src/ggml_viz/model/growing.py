@@ -18,6 +18,7 @@ from ggml_viz.model.graph import Graph
 from ggml_viz.model.memory import BufferLife, buffer_lives
 from ggml_viz.model.nodes import MAX_WORKERS, NodeTimes, Places
 from ggml_viz.model.phases import OTHER, PHASES, Workload, workload
+from ggml_viz.model.records import joined, taken
 from ggml_viz.model.trace import Process, Runs, Trace, runs_of
 from ggml_viz.native import (
     COPY_DTYPE,
@@ -89,7 +90,7 @@ class _Rows:
     def rows(self) -> Structured:
         """Those that are kept, in the order in which they came."""
         if self._new:
-            rows = np.concatenate([self._rows, *self._new])
+            rows = joined([self._rows, *self._new])
             self._new = []
             if len(rows) > _MOST_ROWS:
                 self.let_go += len(rows) - _MOST_ROWS // 2
@@ -272,14 +273,15 @@ class GrowingProcess(Process):
         self._note_chunks(chunks, records)
         kinds = records["kind"]
         for kind, rows in self._rows.items():
-            rows.add(records[kinds == kind])
+            rows.add(taken(records, kinds == kind))
         self._active = active
-        self._ended_runs = _with_runs(self._ended_runs, self._located(records[kinds == KIND_RUN].view(RUN_DTYPE)))
+        runs = taken(records, kinds == KIND_RUN).view(RUN_DTYPE)
+        self._ended_runs = _with_runs(self._ended_runs, self._located(runs))
         self._run_nodes = self._times = None
-        self._ended.append(records["run"][kinds == KIND_RUN].copy())
-        nodes = records[kinds == KIND_NODE]
+        self._ended.append(runs["run"].copy())
+        nodes = taken(records, kinds == KIND_NODE)
         if len(nodes):
-            self._waiting = np.concatenate([self._waiting, nodes])
+            self._waiting = joined([self._waiting, nodes])
         whole = self._ended.pop(0) if len(self._ended) > _STEPS_UNTIL_WHOLE else self._ended[0][:0]
         self._add_up(whole)
         return records
@@ -288,8 +290,8 @@ class GrowingProcess(Process):
         """The executed nodes of one run: those NODEs that are still kept, RECORD_DTYPE array [n]."""
         chunks = [chunk for chunk, first, last in self._node_chunks if first <= run <= last]
         parts = [self._decoded.records(chunk) for chunk in chunks]
-        chosen = [part[(part["run"] == run) & (part["kind"] == KIND_NODE)] for part in parts]
-        return np.concatenate([*chosen, np.empty(0, RECORD_DTYPE)])
+        mine = [taken(part, (part["run"] == run) & (part["kind"] == KIND_NODE)) for part in parts]
+        return joined([*mine, np.empty(0, RECORD_DTYPE)])
 
     def _note_chunks(self, chunks: Sequence[RecordChunk], records: Structured) -> None:
         """Remembers which runs the nodes of each chunk are of."""
@@ -359,10 +361,10 @@ class GrowingProcess(Process):
         if not len(runs) or not len(waiting):
             return
         mine = np.isin(waiting["run"], runs)
-        nodes = waiting[mine]
-        self._waiting = waiting[~mine]
+        nodes = taken(waiting, mine)
+        self._waiting = taken(waiting, ~mine)
         table = self.run_nodes
-        table = np.ascontiguousarray(table[np.isin(table["run"], runs)])
+        table = taken(table, np.isin(table["run"], runs))
         spans = fold_spans(nodes)
         keys, walls = np.empty(len(spans), np.uint32), np.empty(len(spans), np.float32)
         seen = np.zeros(len(table), bool)

@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 
 from ggml_viz.errors import UserError
+from ggml_viz.live.priority import give_way
 from ggml_viz.server import limits
 from ggml_viz.server.app import make_app
 from ggml_viz.server.connections import BoundedProtocol, BoundedSocket, cut_stalled
@@ -77,6 +78,7 @@ def serve(
     catalog: Catalog, security: Security, listening: socket.socket, certificate: Certificate | None = None
 ) -> None:
     """Serves until SIGINT or SIGTERM."""
+    give_way()
     _server(catalog, security, certificate).run(sockets=[listening])
 
 
@@ -84,7 +86,12 @@ def serve(
 def served(catalog: Catalog, security: Security, listening: socket.socket) -> Iterator[None]:
     """Serves in a thread while this lasts."""
     server = _server(catalog, security, None)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="server", daemon=True)
+
+    def run() -> None:
+        give_way()
+        server.run(sockets=[listening])
+
+    thread = threading.Thread(target=run, name="server", daemon=True)
     thread.start()
     try:
         yield

@@ -23,7 +23,7 @@ from ggml_viz.model.growing import GrowingProcess
 from ggml_viz.model.kinds import KINDS, MOVEMENT, OTHER, kind_of
 from ggml_viz.model.phases import OTHER as OTHER_PHASE
 from ggml_viz.model.phases import PHASES, Workload
-from ggml_viz.model.records import shifted
+from ggml_viz.model.records import shifted, taken
 from ggml_viz.native import (
     COPY_DTYPE,
     KIND_COPY,
@@ -439,9 +439,9 @@ class _Lines:
         self.workers.add(chunks, records)
         kinds = records["kind"]
         if (kinds != KIND_NODE).any():
-            self._add_runs(records[kinds == KIND_RUN].view(RUN_DTYPE))
-            self._add_splits(records[kinds == KIND_SPLIT].view(SPLIT_DTYPE))
-            self._add_copies(records[kinds == KIND_COPY].view(COPY_DTYPE))
+            self._add_runs(taken(records, kinds == KIND_RUN).view(RUN_DTYPE))
+            self._add_splits(taken(records, kinds == KIND_SPLIT).view(SPLIT_DTYPE))
+            self._add_copies(taken(records, kinds == KIND_COPY).view(COPY_DTYPE))
 
     def lanes(self) -> list[Lane]:
         """From top to bottom."""
