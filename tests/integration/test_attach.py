@@ -13,9 +13,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.integration.conftest import GGML_VIZ, Tiny, report
+from tests.integration.conftest import GGML_VIZ, report
 from tests.integration.test_safe import computed, output, segments_of, started
 from tests.support import runtimes, tracefile
+from tests.support.tiny import Tiny
 
 from ggml_viz import native
 

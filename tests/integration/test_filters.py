@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.integration.conftest import GGML_VIZ, PROGRAMS, Sessions, Tiny, report
+from tests.integration.conftest import GGML_VIZ, PROGRAMS, Sessions, report
 from tests.integration.test_safe import agent_alone, computed, finish, recording, segments_of, started
 from tests.integration.test_truth import executed
 from tests.support import segment
+from tests.support.tiny import Tiny
 
 from ggml_viz import native
 from ggml_viz.model.trace import Trace

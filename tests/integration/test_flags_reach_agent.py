@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.integration.conftest import GGML_VIZ, Tiny, report
+from tests.integration.conftest import GGML_VIZ, report
+from tests.support.tiny import Tiny
 
 from ggml_viz.model.trace import Trace
 

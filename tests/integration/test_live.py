@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.integration.conftest import GGML_VIZ, Tiny
+from tests.integration.conftest import GGML_VIZ
 from tests.integration.test_attach import TIMEOUT_S, attach, runs_and_nodes
 from tests.integration.test_safe import started
+from tests.support.tiny import Tiny
 
 
 def ggml_viz(*arguments: str | int) -> subprocess.CompletedProcess[str]:

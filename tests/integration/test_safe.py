@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from tests.integration.conftest import GGML_VIZ, Sessions, Tiny, report
+from tests.integration.conftest import GGML_VIZ, Sessions, report
 from tests.integration.test_truth import executed
 from tests.support import runtimes, shim
+from tests.support.tiny import Tiny
 
 from ggml_viz import native
 from ggml_viz.analysis.summary import summarize

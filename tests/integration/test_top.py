@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.conftest import GGML_VIZ, Tiny, report
+from tests.integration.conftest import GGML_VIZ, report
 from tests.integration.test_live import state_of
 from tests.integration.test_safe import started
 from tests.support import runtimes
+from tests.support.tiny import Tiny
 
 from ggml_viz.numbers import count, duration, percent
 from ggml_viz.terminal.report import rate

@@ -6,6 +6,7 @@
  *   run:N            computes the graph N times
  *   threads:N        makes N threads, one after the other; each computes the graph once
  *   input            says that it is ready and computes the graph until its input ends
+ *   paced:N          the same, N times a second
  *   forever          says that it is ready and computes the graph until it is killed
  *   fork             goes on as two processes; the parent waits for the child before its last step
  *   exec             becomes this program again, with the steps that are left
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tiny_graph.h"
@@ -88,6 +90,20 @@ static void run_until_input_ends(void) {
     }
 }
 
+static void run_paced(int per_second) {
+    ready();
+    struct pollfd input = {.fd = 0, .events = POLLIN};
+    struct timespec due;
+    clock_gettime(CLOCK_MONOTONIC, &due);
+    while (poll(&input, 1, 0) == 0) {
+        run(per_second / 100);
+        due.tv_nsec += 10000000;
+        due.tv_sec += due.tv_nsec / 1000000000;
+        due.tv_nsec %= 1000000000;
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+    }
+}
+
 static void end(void) {
     printf("%ld computed by %d\n", computed, (int)getpid());
     fflush(stdout);
@@ -113,6 +129,8 @@ int main(int count, char **words) {
             run_in_threads(atoi(step + 8));
         } else if (strcmp(step, "input") == 0) {
             run_until_input_ends();
+        } else if (strncmp(step, "paced:", 6) == 0) {
+            run_paced(atoi(step + 6));
         } else if (strcmp(step, "forever") == 0) {
             ready();
             for (;;)
