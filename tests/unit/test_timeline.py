@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tests.support.tracefile import trace_from_text, write_large_trace
 
 from ggml_viz.model.kinds import KINDS, kind_of
 from ggml_viz.model.trace import Trace
+from ggml_viz.views import timeline
 from ggml_viz.views.series import over_time
 from ggml_viz.views.timeline import FIRST_WORKER, Timeline
 
@@ -120,3 +122,25 @@ def test_tokens_per_second_add_up(small: tuple[Trace, Timeline]) -> None:
     assert sum(decode["tokens_per_second"]) * 0.001 / 50 == pytest.approx(4, rel=1e-3)
     # Before the first run began there was nothing.
     assert decode["tokens_per_second"][:4] == [0.0] * 4
+
+
+def test_of_intervals_long_ago_the_time_that_they_took_remains(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shares(of: timeline._IntervalLane) -> np.ndarray[Any, Any]:
+        mode, columns, payload = of.payload(timeline._Window(0, 100_000, 20), spans_only=False)
+        assert (mode, columns) == (timeline.SHARES, 20)
+        return np.frombuffer(payload, np.uint8).reshape(20, -1, 2)
+
+    lane = timeline.Lane(1, "graphs", "graphs", 1)
+    everything, newest = timeline._IntervalLane(lane), timeline._IntervalLane(lane)
+    monkeypatch.setattr(newest, "_BLOCK_ROWS", 16)
+    monkeypatch.setattr(newest, "_MOST_BLOCKS", 2)
+    begin = np.arange(0, 100_000, 10, np.float64)
+    for first in range(0, len(begin), 25):
+        some = begin[first : first + 25]
+        rows = timeline._intervals(begin=some, end=some + 6, kind=np.arange(len(some)) % 2, run=1, node=1, label=0)
+        for each in (everything, newest):
+            each.add(rows)
+            each.payload(timeline._Window(0, 1, 1), spans_only=True)
+    assert len(newest._old) <= 2 * newest._MOST_BLOCKS
+    assert np.abs(shares(everything).astype(int) - shares(newest)).max() <= 2
+    assert shares(everything)[:, :2, 0].sum() == pytest.approx(20 * 0.6 * 255, rel=0.02)

@@ -102,6 +102,7 @@ class ProcessTrace:
         counters: The last that were written; None: none were.
         done: Index in END_NAMES; None: its trace was cut short.
         record_count: Records in whole chunks.
+        given_back: Records whose room in a growing file was given back.
         recorded: Records that were written to the file, in a circular file also those no longer there.
         whole_from: In ticks; nothing is missing of a run that began later, of others something may be. 0: all is there.
     """
@@ -115,6 +116,7 @@ class ProcessTrace:
     done: int | None = None
     record_count: int = 0
     recorded: int = 0
+    given_back: int = 0
     whole_from: int = 0
     _chunks: array[int] = field(default_factory=lambda: array("Q"))
     """For each RECS chunk: offset and length of its payload, ring, count of records."""
@@ -293,8 +295,9 @@ class GrowingTrace:
             last = last[: process.decode(chunks[count - 1], last)]
             process.whole_from = max(process.whole_from, int(last["start"].max(initial=0)))
             file_let_go(self.descriptor, [(chunk.offset, chunk.length) for chunk in chunks[:count]])
-            process.recorded = max(process.recorded, process.record_count)
-            process.record_count -= sum(chunk.count for chunk in chunks[:count])
+            given_back = sum(chunk.count for chunk in chunks[:count])
+            process.given_back += given_back
+            process.record_count -= given_back
             del process._chunks[: 4 * count]
         return count
 
@@ -327,7 +330,9 @@ def _take_in(process: ProcessTrace, chunk: Chunk) -> str | None:
             before = process.record_count
             damage = process._add_records(payload, start)
             added = process.record_count - before
-            process.recorded = max(process.recorded, chunk.records_before + added, process.record_count)
+            process.recorded = max(
+                *(process.recorded, chunk.records_before + added, process.record_count + process.given_back)
+            )
             return damage
         process.recorded = max(process.recorded, chunk.records_before)
         if chunk.kind == b"DEFS":

@@ -155,13 +155,33 @@ class _Block:
         last = int(np.searchsorted(self._rows["begin"], window.end, side="left"))
         return self._rows[first : max(first, last)]
 
-    def ticks(self, edges: npt.NDArray[np.float64]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
-        """For each kind that there is, how many ticks of it lie between the edges [n + 1]: [n]."""
+    def so_far(self, moments: npt.NDArray[np.float64]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+        """For each kind that there is, how many ticks of it lie before some moments [n]: [n]."""
         if self._integrals is None:
             kinds = np.unique(self._rows["kind"]).tolist()
             self._integrals = {kind: _integral(self._rows[self._rows["kind"] == kind]) for kind in kinds}
-        for kind, (at, so_far) in self._integrals.items():
-            yield kind, np.diff(np.interp(edges, at, so_far))
+        for kind, (at, ticks) in self._integrals.items():
+            yield kind, np.interp(moments, at, ticks)
+
+
+class _OldBlocks:
+    """What is kept of intervals that are long ago: how much time they took, not each."""
+
+    _MOMENTS = 1024
+
+    def __init__(self, parts: Sequence[_Block | _OldBlocks]) -> None:
+        self.begin: float = min(part.begin for part in parts)
+        self.end: float = max(part.end for part in parts)
+        self._at = np.linspace(self.begin, self.end, self._MOMENTS)
+        self._ticks: dict[int, npt.NDArray[np.float64]] = {}
+        for part in parts:
+            for kind, ticks in part.so_far(self._at):
+                self._ticks[kind] = self._ticks.get(kind, 0) + ticks
+
+    def so_far(self, moments: npt.NDArray[np.float64]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+        """For each kind that there was, how many ticks of it lie before some moments [n]: [n]."""
+        for kind, ticks in self._ticks.items():
+            yield kind, np.interp(moments, self._at, ticks)
 
 
 def _integral(rows: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -174,13 +194,15 @@ def _integral(rows: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.float64], npt.
 
 
 class _IntervalLane:
-    """A lane of few enough intervals to keep them all."""
+    """A lane of few intervals: the newest quarter of a million are kept one by one."""
 
     _BLOCK_ROWS = 8192
+    _MOST_BLOCKS = 32
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
         self._blocks: list[_Block] = []
+        self._old: list[_OldBlocks] = []
         self._recent: list[npt.NDArray[np.void]] = []
         self._recent_block: _Block | None = None
 
@@ -194,8 +216,9 @@ class _IntervalLane:
     ) -> tuple[int, int, bytes]:
         blocks = [block for block in self._all(extra) if block.end > window.begin and block.begin < window.end]
         parts = [block.rows_in(window) for block in blocks]
+        old = [block for block in self._old if block.end > window.begin and block.begin < window.end]
         count = sum(map(len, parts))
-        if spans_only or count <= _SPANS_PER_COLUMN * window.columns:
+        if spans_only or (not old and count <= _SPANS_PER_COLUMN * window.columns):
             rows = np.concatenate([*parts, np.empty(0, _INTERVAL_DTYPE)])
             scale = 1 / (window.end - window.begin)
             columns: dict[str, npt.NDArray[Any]] = {
@@ -207,9 +230,10 @@ class _IntervalLane:
             return SPANS, count, b"".join(columns[name].astype(kind).tobytes() for name, kind in LANE_COLUMNS.items())
         ticks = np.zeros((window.columns, len(KINDS), 2))
         edges = np.linspace(window.begin, window.end, window.columns + 1)
-        for block in blocks:
-            for kind, took in block.ticks(edges):
-                ticks[:, kind, 0] += took
+        summed: list[_Block | _OldBlocks] = [*old, *blocks]
+        for block in summed:
+            for kind, so_far in block.so_far(edges):
+                ticks[:, kind, 0] += np.diff(so_far)
         shares = np.minimum(np.rint(ticks * (255 / window.column)), 255).astype(np.uint8)
         return SHARES, window.columns, shares.tobytes()
 
@@ -220,8 +244,16 @@ class _IntervalLane:
             if len(self._recent[0]) >= self._BLOCK_ROWS:
                 self._blocks.append(self._recent_block)
                 self._recent, self._recent_block = [], None
+                self._let_go()
         recent = [self._recent_block] if self._recent_block else []
         return [*self._blocks, *recent, *(_Block(rows) for rows in extra if len(rows))]
+
+    def _let_go(self) -> None:
+        """Keeps of the oldest block only how much time it took; of those that are older still, of several together."""
+        while len(self._blocks) > self._MOST_BLOCKS:
+            self._old.append(_OldBlocks([self._blocks.pop(0)]))
+        if len(self._old) > self._MOST_BLOCKS:
+            self._old = [_OldBlocks(self._old[at : at + 2]) for at in range(0, len(self._old), 2)]
 
 
 class _Streaks:
@@ -247,9 +279,17 @@ class _Streaks:
                 self._done.append((since, until, before))
                 self._open[stream] = start, start + took, number, took
 
-    def rows(self, labels: Sequence[int]) -> npt.NDArray[np.void]:
-        """All of them, as _INTERVAL_DTYPE array [n]."""
-        rows = [*self._done, *(streak[:3] for streak in self._open.values())]
+    def ended(self, labels: Sequence[int]) -> npt.NDArray[np.void]:
+        """Those that have ended since this was asked last, as _INTERVAL_DTYPE array [n]."""
+        done, self._done = self._done, []
+        return self._rows(done, labels)
+
+    def going_on(self, labels: Sequence[int]) -> npt.NDArray[np.void]:
+        """Those that have not, as _INTERVAL_DTYPE array [n]."""
+        return self._rows([streak[:3] for streak in self._open.values()], labels)
+
+    @staticmethod
+    def _rows(rows: Sequence[tuple[float, float, int]], labels: Sequence[int]) -> npt.NDArray[np.void]:
         begin, end, phase = (np.array([row[i] for row in rows]) for i in range(3))
         phase = phase.astype(np.int64)
         return _intervals(begin=begin, end=end, kind=phase, label=np.array(labels)[phase])
@@ -454,7 +494,7 @@ class _Lines:
         self, latest_s: float, ticks: Callable[[float], float]
     ) -> Iterator[tuple[_IntervalLane, list[npt.NDArray[np.void]]]]:
         """The lanes that are not the workers', and what each shows beyond what was recorded."""
-        yield self._phases, [self._streaks.rows(self._phase_labels)]
+        yield self._phases, [self._streaks.going_on(self._phase_labels)]
         yield self._graphs, [self._in_progress(ticks(latest_s))]
         for number in sorted(self._splits):
             yield self._splits[number], []
@@ -488,6 +528,7 @@ class _Lines:
         texts = [f"{load.phase}, {load.tokens} tokens" if load.tokens > 1 else load.phase for load in loads]
         labels = np.array([self._labels.number(text, KINDS.index(OTHER)) for text in texts])[inverse]
         self._streaks.add(begin, took, phase)
+        self._phases.add(self._streaks.ended(self._phase_labels))
         self._graphs.add(
             _intervals(begin=begin, end=begin + took, kind=phase, run=runs["run"], node=runs["graph"], label=labels)
         )
