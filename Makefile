@@ -12,7 +12,7 @@ DASHBOARD := src/ggml_viz/server/dashboard/index.html
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix web
 C_SOURCES := $(wildcard native/*/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch] bench/*.[ch])
 
-.PHONY: help demo test lint format bench compatibility fuzz native web clean
+.PHONY: help demo test lint format bench screenshots compatibility fuzz native web clean
 
 help:
 	@echo 'make demo     record a real language model and report'
@@ -22,6 +22,7 @@ help:
 	@echo 'make native   build the native libraries into the checkout'
 	@echo 'make web      build the dashboard into the checkout'
 	@echo 'make bench    measure what capturing costs'
+	@echo 'make screenshots   take the pictures of the documentation'
 	@echo 'make fuzz     try a million hostile traces; takes about an hour'
 	@echo 'make compatibility   try real programs of all ages and make the table in README.md'
 
@@ -48,6 +49,9 @@ format: $(DEV) $(WEB_TOOLS)
 
 bench: $(DEV) native
 	$(BIN)/python -m bench $(BENCH_ARGS)
+
+screenshots: $(DEV) native web
+	$(BIN)/python -m tools.screenshots
 
 # Fetches about 90 MB beyond what the tests fetch, and takes some minutes when all is there: old programs wait in loops.
 compatibility: $(DEV) native

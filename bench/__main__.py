@@ -14,10 +14,10 @@ from pathlib import Path
 from bench.figure import Figure
 
 # One file each; the long ones are asked only by name.
-LONG_QUESTIONS = ("soak",)
+LONG_QUESTIONS = ("soak", "desktop_soak")
 QUESTIONS = (
     *("put", "recognise", "tokens", "attach", "trace_size", "segment_memory", "large_trace"),
-    *("dashboard_large", "dashboard_live"),
+    *("dashboard_large", "dashboard_live", "desktop"),
 )
 
 
@@ -28,7 +28,7 @@ def main() -> int:
         "question",
         nargs="*",
         metavar="QUESTION",
-        help=f"all but the last, or some of: {', '.join((*QUESTIONS, *LONG_QUESTIONS))}",
+        help=f"all but the last two, or some of: {', '.join((*QUESTIONS, *LONG_QUESTIONS))}",
     )
     args = parser.parse_args()
     unknown = set(args.question) - {*QUESTIONS, *LONG_QUESTIONS}

@@ -33,7 +33,7 @@ def measure() -> list[Figure]:
                 while time.monotonic() < end:
                     time.sleep(1)
                     assert running.process.poll() is None, "llama-server or its recorder ended"
-                    resident.append(_resident_bytes(running.pid))
+                    resident.append(resident_bytes(running.pid))
                     largest = max(largest, trace.stat().st_size)
             tokens = sum(map(len, load.arrivals))
             assert not load.failures, load.failures
@@ -55,7 +55,7 @@ def measure() -> list[Figure]:
     ]
 
 
-def _resident_bytes(pid: int) -> int:
+def resident_bytes(pid: int) -> int:
     """What the recorder has of its own; the segment that it reads belongs to the program."""
     for line in (Path("/proc") / str(pid) / "status").read_text().splitlines():
         if line.startswith("RssAnon:"):

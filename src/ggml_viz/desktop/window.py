@@ -24,6 +24,8 @@ SIZE = 1600, 950
 FONT_PIXELS = 15.0
 # Nobody is there and nothing comes: now and then a frame all the same, so that clocks in it are about right.
 _IDLE_FPS = 0.5
+# While a trace is read, its progress moves; drawing more often would take the time that reading needs.
+_READING_FPS = 5.0
 # After somebody did something, or there was an answer, so long at full speed.
 _ACTIVE_S = 0.25
 _FRAMES = 600
@@ -140,7 +142,6 @@ class Window:
         elif not space.is_ready:
             imgui.text_disabled(f"Reading {space.described.get('name', 'the trace')} …")
             imgui.progress_bar(float(space.described.get("progress", 0.0)), (-1, 0))
-            hello_imgui.request_refresh()
         else:
             panel.draw()
 
@@ -157,6 +158,7 @@ class Window:
         for title in space.to_front:
             self.bring_to_front(title)
         space.to_front.clear()
+        self.params.fps_idling.fps_idle = _IDLE_FPS if space.is_ready or space.source is None else _READING_FPS
         self._took = time.perf_counter() - began
 
     def _above_all(self) -> None:

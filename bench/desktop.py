@@ -1,0 +1,171 @@
+"""What does a frame of the desktop cost, how soon is there a first one, and what does an idle window cost?
+
+Under Xvfb, with OpenGL in software. A frame's cost is what Python took of it, waiting for other threads included; what
+the software renderer takes comes on top, and is none of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tests.support import desktop, tracefile
+from tests.support.tiny import Tiny
+
+from bench.figure import Figure, bootstrap, median
+from bench.viewers import cpu_seconds
+
+SPANS, STARTS, IDLE_S, FOLLOW_S = 20_000_000, 5, 20.0, 20.0
+# From the whole trace to a single node: each notch of the wheel takes some fifth away.
+NOTCHES = 120
+# Runs a second of a graph of 32 nodes on one thread: with the runs' own records, half a million records a second.
+RUNS_PER_SECOND = 14_000
+_RECORDS_PER_RUN = Tiny.records(1, threads=1)
+
+_OPEN = """
+import sys, threading, time
+from pathlib import Path
+from ggml_viz.desktop.application import Application
+from ggml_viz.settings import Settings
+application = Application([Path(sys.argv[1])], None, Settings(), None)
+shown = application.window.params.callbacks.after_swap
+def tell():
+    first = application.window.first_frame is None
+    shown()
+    if first:
+        print(application.window.first_frame, flush=True)
+    if application.space.is_ready and tell.waits:
+        tell.waits = False
+        print("ready", flush=True)
+tell.waits = True
+application.window.params.callbacks.after_swap = tell
+application.run()
+"""
+
+
+def measure() -> list[Figure]:
+    figures = []
+    with tempfile.TemporaryDirectory() as name, desktop.display():
+        folder = Path(name)
+        path = folder / "large.ggmlviz"
+        count = tracefile.write_large_trace(path, SPANS, threads=1)
+        starts = []
+        for turn in range(STARTS):
+            with _opened(path) as (process, first_s):
+                starts.append((first_s, 0.0))
+                if turn == STARTS - 1:
+                    figures.append(_idle(process))
+        value, low, high = bootstrap(starts, median)
+        figures.insert(
+            0, Figure("desktop: start to first frame", value, "s", 1.0, low, high, note=f"{count / 1e6:.0f} M")
+        )
+        figures += _frames("desktop: frame while zooming", _zoom(path), 4)
+        figures += _frames("desktop: frame, live", _follow(folder), 8)
+    return figures
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[subprocess.Popen[str], float]]:
+    """The application with a trace, and how long its first frame took."""
+    began = time.monotonic()
+    with subprocess.Popen([sys.executable, "-c", _OPEN, path], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first_s = float(process.stdout.readline()) - began
+        assert process.stdout.readline() == "ready\n"
+        yield process, first_s
+        process.kill()
+
+
+def _idle(process: subprocess.Popen[str]) -> Figure:
+    """What a window costs in which nothing changes."""
+    time.sleep(5)
+    used = cpu_seconds(process.pid)
+    time.sleep(IDLE_S)
+    share = 100 * (cpu_seconds(process.pid) - used) / IDLE_S
+    return Figure("desktop: idle", share, "% of a core", goal=2)
+
+
+def _zoom(path: Path) -> list[float]:
+    """Milliseconds of the frames from the whole trace to a single node."""
+    took: list[float] = []
+
+    def use(ctx: Any) -> None:
+        desktop.wait_until(ctx, lambda: application.space.is_ready)
+        application.space.to_front.append("Timeline")
+        for _ in range(30):
+            ctx.yield_()
+        left, top, right, bottom = application.panels["Timeline"].box
+        ctx.mouse_move_to_pos(((left + right) / 2, (top + bottom) / 2))
+        application.window.frame_ms.clear()
+        for _ in range(NOTCHES):
+            ctx.mouse_wheel_y(1)
+            ctx.yield_()
+            took.extend(application.window.frame_ms)
+            application.window.frame_ms.clear()
+        view = application.space.view
+        assert view is not None
+        assert view[1] - view[0] < 1e-4, "it did not zoom to single nodes"
+
+    with desktop.application([path]) as application:
+        desktop.drive(application, use)
+    return took
+
+
+def _follow(folder: Path) -> list[float]:
+    """Milliseconds of the frames while a process is followed that makes half a million records a second."""
+    took: list[float] = []
+    tiny = Tiny.build(folder)
+    command = [
+        sys.executable,
+        "-m",
+        "ggml_viz",
+        "run",
+        "--quiet",
+        "-o",
+        folder / "t.ggmlviz",
+        "--max-size",
+        "200MB",
+        "--",
+    ]
+    command += tiny("load", f"paced:{RUNS_PER_SECOND}", threads=1)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        pid = int(run.stdout.readline().split()[-1])
+
+        def use(ctx: Any) -> None:
+            space = application.space
+            desktop.wait_until(ctx, lambda: space.is_ready and space.duration_s > 3)
+            application.space.to_front.append("Timeline")
+            before, began = space.described["records"], time.monotonic()
+            application.window.frame_ms.clear()
+            while time.monotonic() - began < FOLLOW_S:
+                ctx.yield_()
+                time.sleep(0.02)
+                took.extend(application.window.frame_ms)
+                application.window.frame_ms.clear()
+            rate = (space.described["records"] - before) / (time.monotonic() - began)
+            assert rate > 0.9 * RUNS_PER_SECOND * _RECORDS_PER_RUN, f"only {rate:.0f} records a second"
+
+        try:
+            with desktop.application(live=pid) as application:
+                desktop.drive(application, use)
+        finally:
+            run.communicate()
+    return took
+
+
+def _frames(name: str, took_ms: list[float], goal: float) -> list[Figure]:
+    rounds = [(ms, 0.0) for ms in took_ms]
+    value, low, high = bootstrap(rounds, lambda some: np.quantile(some[..., 0], 0.95, axis=-1))
+    middle = float(np.median(took_ms))
+    cores = os.cpu_count()
+    note = f"95 of 100 of {len(took_ms)}; median {middle:.1f}, most {max(took_ms):.1f}; {cores} cores"
+    return [Figure(name, value, "ms of Python", goal, low, high, note=note)]
