@@ -98,7 +98,7 @@ class Grid(Generic[_Row]):
     def __init__(self, name: str, by: int, descending: bool = True) -> None:
         self._name = name
         self._sorted_by = by, descending
-        self._first = by, descending
+        self._first = by
         self._stamp: Hashable = None
         self._texts: list[list[str]] = []
         self._widths: list[list[float]] = []
@@ -156,7 +156,7 @@ class Grid(Generic[_Row]):
 
     def _head(self, columns: Sequence[Column[_Row]]) -> None:
         em, padding = imgui.get_font_size(), imgui.get_style().cell_padding.x
-        first, descending = self._first
+        first = self._first
         for index, column in enumerate(columns):
             flags = imgui.TableColumnFlags_.width_fixed
             if not (column.is_text or column.up_first):

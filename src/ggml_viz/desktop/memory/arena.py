@@ -143,7 +143,8 @@ class ArenaMap:
 
     def _tools(self) -> None:
         tensors, em = self.tensors, imgui.get_font_size()
-        assert tensors is not None and self._arena is not None
+        assert tensors is not None
+        assert self._arena is not None
         if self._closed is None:
             self._closed = is_sparse(tensors)
         wanted = draw.choice(
@@ -291,7 +292,7 @@ class ArenaMap:
         for index in roomy.tolist():
             x, y = max(float(boxes[index, 0]), map_at[0]), max(float(boxes[index, 1]), map_at[1])
             colour = packed(ink_on(theme.kinds[int(tensors.kind[index])]))
-            if told is not None and not (self._colours[index] >> 24) == 0xFF:
+            if told is not None and self._colours[index] >> 24 != 0xFF:
                 colour = packed(theme.ink)
             lines.push_clip_rect((x, y), (min(float(boxes[index, 2]), right) - 3, bottom), True)
             lines.add_text((x + em * 0.25, y), colour, self.name(index))
@@ -310,7 +311,8 @@ class ArenaMap:
     ) -> None:
         """Nodes down, offsets across, and at which node most is alive."""
         tensors, scale, theme, view = self.tensors, self._scale, self._space.theme, self.view
-        assert tensors is not None and scale is not None
+        assert tensors is not None
+        assert scale is not None
         em, faint = imgui.get_font_size(), packed(theme.faint)
         down = map_size[1] / (view.last - view.first)
         step = nice_step(em * 1.7 / down)
@@ -352,7 +354,8 @@ class ArenaMap:
 
     def _described(self, index: int) -> list[str]:
         """A tensor in a few lines."""
-        assert self._arena is not None and self.tensors is not None
+        assert self._arena is not None
+        assert self.tensors is not None
         row = self._arena["tensors"][index]
         before = row["reuses"]
         after = np.flatnonzero(self.tensors.reuses == index)[:4].tolist()
@@ -369,7 +372,8 @@ class ArenaMap:
         return lines
 
     def _told(self) -> None:
-        assert self._arena is not None and self.tensors is not None
+        assert self._arena is not None
+        assert self.tensors is not None
         chosen, space = self._space.chosen, self._space
         if self.chosen is not None:
             row = self._arena["tensors"][self.chosen]

@@ -92,7 +92,7 @@ class Tensors:
 
     def related(self, index: int) -> npt.NDArray[np.bool_]:
         """A tensor, what lay there before, and what lies there after it."""
-        mine = self.reuses == index
+        mine: npt.NDArray[np.bool_] = self.reuses == index
         mine[index] = True
         if self.reuses[index] >= 0:
             mine[self.reuses[index]] = True

@@ -41,7 +41,8 @@ class OverTime:
     def __init__(self, space: Workspace) -> None:
         self._space = space
         self._grid = Grid[Event]("changes", by=1, descending=False)
-        self._taken: Hashable = None
+        self._memory: dict[str, Any] = {}
+        self._taken: tuple[int, float] | None = None
         self._changes: list[dict[str, Any]] = []
         self._steps: Steps = steps_of([])
         self._moments: npt.NDArray[np.float64] = np.zeros(0)
@@ -84,9 +85,10 @@ class OverTime:
         key = id(memory), self._space.duration_s
         if key == self._taken:
             return
-        is_new = self._taken is None or self._taken[0] != key[0]  # type: ignore[index]
+        is_new = self._taken is None or self._taken[0] != key[0]
         self._taken = key
         if is_new:
+            self._memory = memory
             self._changes = memory["changes"]
             self._steps = steps_of(self._changes)
             self.events = events_of(self._changes)
@@ -111,7 +113,7 @@ class OverTime:
         end = max(self._space.duration_s, float(steps.at_s[-1]), 1e-6)
         top = float(self._edges.max(initial=0.0)) * 1.12 or 1.0
         implot.setup_axes("s", self._unit[1])
-        implot.setup_legend(implot.Location_.north_east, implot.LegendFlags_.horizontal)
+        implot.setup_legend(implot.Location_.north, implot.LegendFlags_.horizontal | implot.LegendFlags_.outside)
         when = imgui.Cond_.always if self._space.moment() >= 0 else imgui.Cond_.once
         implot.setup_axes_limits(0.0, end, 0.0, top, when)
         for index in reversed(range(len(USAGES))):
@@ -197,8 +199,8 @@ class OverTime:
         if touched.pointed is not None:
             event = self.events[touched.pointed]
             draw.tooltip(
-                f"{usage_name(event.usage)} in {event.backend}: {_signed(event.by_bytes)}, {size(event.bytes)} from then on; "
-                f"{size(event.total_bytes)} in all.\nA click shows that moment in the timeline."
+                f"{usage_name(event.usage)} in {event.backend}: {_signed(event.by_bytes)}, {size(event.bytes)} from then "
+                f"on; {size(event.total_bytes)} in all.\nA click shows that moment in the timeline."
             )
 
     def _show(self, at_s: float) -> None:

@@ -53,7 +53,7 @@ def explained(part: Part, field: str, whole: str, peak: dict[str, Any] | None) -
         "gflops": [f"{significant(part.gflops)} GFLOP/s: {significant(part.flops / 1e9)} GFLOP in {took}."]
         if part.gflops is not None and part.flops is not None
         else [],
-        "floor_share": _floor(part, took),
+        "floor_share": _floor(part),
     }[field]
     meaning = MEANINGS[field]
     sources = _source(field, peak)
@@ -80,28 +80,29 @@ def facts(part: Part, whole: str) -> list[str]:
     return [line for line in lines if line]
 
 
-def _floor(part: Part, took: str) -> list[str]:
+def _floor(part: Part) -> list[str]:
     if part.floor_share is None:
         return []
     return [
-        f"{_time(part.floor_share * part.seconds)} of {took}. The shortest time of an execution is the larger of its bytes "
-        "over the measured bandwidth and its operations over the measured rate."
+        f"{percent(part.floor_share)}, over {plural(part.count, 'execution')}. The shortest time of one is the larger of its "
+        "bytes over the measured bandwidth and its operations over the measured rate."
     ]
 
 
 def _source(field: str, peak: dict[str, Any] | None) -> str:
+    threads = plural(peak["threads"], "thread") if peak else ""
     if field in ("share", "seconds", "p50_us", "p99_us", "wait", "imbalance"):
         return "Source: the clock at the begin and end of each node, on each thread."
     if field == "gbps" and peak:
         bandwidth = max(peak["triad_bytes_per_s"], peak["read_bytes_per_s"]) / 1e9
-        return f"{significant(bandwidth)} GB/s were measured here with {plural(peak['threads'], 'thread')} (ggml-viz probe)."
+        return f"{significant(bandwidth)} GB/s were measured here with {threads} (ggml-viz probe)."
     if field == "gflops" and peak:
         return (
-            f"{significant(peak['flops_per_s'] / 1e9)} GFLOP/s of f32 and {significant(peak['int8_ops_per_s'] / 1e9)} of "
-            f"int8 were measured here with {plural(peak['threads'], 'thread')} (ggml-viz probe)."
+            f"{significant(peak['flops_per_s'] / 1e9)} GFLOP/s of f32 and {significant(peak['int8_ops_per_s'] / 1e9)} "
+            f"of int8 were measured here with {threads} (ggml-viz probe)."
         )
     if field == "floor_share" and peak:
-        return f"Source: ggml-viz probe, with {plural(peak['threads'], 'thread')}."
+        return f"Source: ggml-viz probe, with {threads}."
     return ""
 
 

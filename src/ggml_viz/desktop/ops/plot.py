@@ -26,6 +26,8 @@ from ggml_viz.numbers import duration, percent, plural, significant
 
 PROBE = "ggml-viz probe"
 _NAMED = 14
+# Names keep away from the slanted line at so many places of it.
+_OBSTACLES = 80
 
 
 class RooflinePlot:
@@ -50,6 +52,7 @@ class RooflinePlot:
         self._stamp: Hashable = None
         self._placed_for: Hashable = None
         self._placed: list[tuple[int, float, float]] = []
+        self._line: list[Box] = []
         self._fit = True
 
     def draw(
@@ -119,6 +122,7 @@ class RooflinePlot:
         """Draws the roofs and their names, and returns where these are."""
         roofs = self.roofs
         if roofs is None:
+            self._line = []
             return []
         shown = implot.get_plot_limits()
         limits = Limits(shown.x.min, shown.x.max, shown.y.min, shown.y.max)
@@ -139,11 +143,16 @@ class RooflinePlot:
         slope = (ridge.y - begin.y) / max(ridge.x - begin.x, 1e-6)
         x, right = max(begin.x, box.left), min(ridge.x, box.right)
         middle = x + (right - x) * 0.6
-        left = middle - wide - high * 0.6
-        if left > box.left:
-            names.append((text, left, begin.y + slope * (middle - begin.x) - high / 2))
+        top = begin.y + slope * (middle - begin.x) - high - 3
+        if middle - wide > box.left and top > box.top:
+            names.append((text, middle - wide - 3, top))
         else:
-            names.append((text, x + high * 2, begin.y + slope * (x - begin.x) - high * 1.2))
+            names.append((text, x + high, begin.y + slope * (x + high - begin.x) + 3))
+        steps = [begin.x + (ridge.x - begin.x) * step / _OBSTACLES for step in range(_OBSTACLES + 1)]
+        self._line = [
+            Box(at - 2, begin.y + slope * (at - begin.x) - 2, at + 2, begin.y + slope * (at - begin.x) + 2)
+            for at in steps
+        ]
         for name, left, top in names:
             lines.add_text((left, top), ink, name)
         return [Box(left, top, left + imgui.calc_text_size(name).x, top + high) for name, left, top in names]
@@ -172,7 +181,7 @@ class RooflinePlot:
         if key != self._placed_for:
             self._placed_for = key
             named = [(w.x, w.y) for w in (imgui.calc_text_size(point.part.name) for point in self.points[:_NAMED])]
-            self._placed = place_names(self.dots, named, box, taken)
+            self._placed = place_names(self.dots, named, box, [*taken, *self._line])
         ink = packed(theme.ink)
         for index, left, top in self._placed:
             lines.add_text((left, top), ink, self.points[index].part.name)
@@ -201,7 +210,7 @@ def caption(has_points: bool, roofs: Roofs | None) -> str:
         return "Of none of these the operations and bytes are known."
     if roofs is not None:
         return (
-            f"Lines: what this machine was measured to do with {plural(roofs.threads, 'thread')}. Near the slanted line "
-            "memory is the limit, near a level one computing; far below both, something else. Area: time."
+            f"Lines: what this machine was measured to do with {plural(roofs.threads, 'thread')}. Near the slanted "
+            "line memory is the limit, near a level one computing; far below both, something else. Area: time."
         )
     return "What this machine can do was not measured, so there are no roofs. Area: time. To measure it takes a minute:"

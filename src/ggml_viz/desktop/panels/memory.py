@@ -13,6 +13,11 @@ from ggml_viz.desktop.panel import Panel, Rows
 from ggml_viz.desktop.workspace import Workspace
 from ggml_viz.numbers import plural, size
 
+_MEANING = (
+    "How a graph’s tensors share a compute buffer. Across: where in the buffer. Down: the graph’s nodes in order. A tensor "
+    "is a bar from the node that writes it to the last that reads it; bars below each other reuse the same memory."
+)
+_ROOM_FOR_WORDS = 40
 _EVENT_COLUMNS = ["at_s", "usage", "backend", "by_bytes", "bytes", "total_bytes"]
 _TENSOR_COLUMNS = ["name", "op", "kind", "offset", "bytes", "born", "dies", "node", "reuses"]
 
@@ -77,12 +82,8 @@ class Memory(Panel):
     def _draw_arena(self, arenas: list[dict[str, Any]]) -> None:
         source = self.space.source
         assert source is not None
-        draw.faint(
-            self.space,
-            "How a graph’s tensors share a compute buffer. Across: where in the buffer. Down: the graph’s nodes in order. "
-            "A tensor is a bar from the node that writes it to the last that reads it; bars below each other reuse the "
-            "same memory.",
-        )
+        if imgui.get_content_region_avail().y > imgui.get_font_size() * _ROOM_FOR_WORDS:
+            draw.faint(self.space, _MEANING)
         row = self._chosen(arenas)
         if row is None:
             imgui.text_disabled("No graph that was seen computes in a buffer of its own.")
@@ -112,6 +113,8 @@ class Memory(Panel):
                     self._wanted = _key(each)
                     row = each
             imgui.end_combo()
+        else:
+            draw.hint(_MEANING)
         return row
 
 

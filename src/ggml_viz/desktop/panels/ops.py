@@ -41,6 +41,8 @@ class Ops(Panel):
         self._phase: str | None = None
         self._picked: str | None = None
         self._parts: list[Part] = []
+        # Held, so that no other has its id.
+        self._held: dict[str, Any] = {}
         self._parts_of: Hashable = None
         self._columns: list[Column[Part]] = []
         self._generation = 0
@@ -126,7 +128,7 @@ class Ops(Panel):
         key = id(report), self.by, phase, self.filter, self.space.theme
         if key == self._parts_of:
             return
-        self._parts_of = key
+        self._parts_of, self._held = key, report
         self._generation += 1
         parts = parts_of(report, self.by, phase)
         self._parts = [part for part in parts if matches(part.name, self.filter)]

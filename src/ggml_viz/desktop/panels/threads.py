@@ -65,8 +65,9 @@ def sentence(row: dict[str, Any]) -> str:
     if row["enough"] is not None and row["enough"] < row["threads"]:
         enough = f"; {plural(row['enough'], 'thread')} could have done as much"
     return (
-        f"{plural(row['threads'], 'thread')} on {plural(row['cpus'], 'CPU')} worked {duration(row['work_s']).strip()} and "
-        f"waited {duration(row['wait_s']).strip()} for each other, {percent(row['wait_s'] / whole)} of their time{enough}."
+        f"{plural(row['threads'], 'thread')} on {plural(row['cpus'], 'CPU')} worked {duration(row['work_s']).strip()} "
+        f"and waited {duration(row['wait_s']).strip()} for each other, {percent(row['wait_s'] / whole)} of their "
+        f"time{enough}."
     )
 
 
@@ -89,6 +90,8 @@ class Threads(Panel):
         self._now = space.question()
         self._grid = Grid[Wait]("waits", by=1)
         self._waits: list[Wait] = []
+        # Held, so that no other has its id.
+        self._held: dict[str, Any] = {}
         self._waits_of: Hashable = None
         self._columns: list[Column[Wait]] = []
         self._generation = 0
@@ -209,7 +212,7 @@ class Threads(Panel):
         theme = self.space.theme
         key = id(report), theme
         if key != self._waits_of:
-            self._waits_of = key
+            self._waits_of, self._held = key, report
             self._generation += 1
             self._waits = waits_of(report)
             self._columns = self._make_columns()
@@ -258,8 +261,8 @@ def explained(row: Wait) -> str:
     lines = [
         f"{row.op}: the threads worked {duration(row.work_s).strip()} and waited {duration(row.waited).strip()}, "
         f"{percent(row.share)} of their time in it.",
-        f"{duration(row.wait_s).strip()} at the barriers that end its nodes, {duration(row.inner_s).strip()} at barriers "
-        "inside them.",
+        f"{duration(row.wait_s).strip()} at the barriers that end its nodes, {duration(row.inner_s).strip()} at "
+        "barriers inside them.",
     ]
     if row.imbalance is not None:
         lines.append(f"The busiest thread worked {significant(row.imbalance)} times as long as the mean of all.")
