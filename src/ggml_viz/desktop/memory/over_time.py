@@ -199,8 +199,8 @@ class OverTime:
         if touched.pointed is not None:
             event = self.events[touched.pointed]
             draw.tooltip(
-                f"{usage_name(event.usage)} in {event.backend}: {_signed(event.by_bytes)}, {size(event.bytes)} from then "
-                f"on; {size(event.total_bytes)} in all.\nA click shows that moment in the timeline."
+                f"{usage_name(event.usage)} in {event.backend}: {_signed(event.by_bytes)}, {size(event.bytes)} "
+                f"from then on; {size(event.total_bytes)} in all.\nA click shows that moment in the timeline."
             )
 
     def _show(self, at_s: float) -> None:

@@ -84,8 +84,8 @@ def _floor(part: Part) -> list[str]:
     if part.floor_share is None:
         return []
     return [
-        f"{percent(part.floor_share)}, over {plural(part.count, 'execution')}. The shortest time of one is the larger of its "
-        "bytes over the measured bandwidth and its operations over the measured rate."
+        f"{percent(part.floor_share)}, over {plural(part.count, 'execution')}. The shortest time of one is the "
+        "larger of its bytes over the measured bandwidth and its operations over the measured rate."
     ]
 
 
