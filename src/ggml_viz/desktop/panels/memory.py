@@ -15,7 +15,8 @@ from ggml_viz.numbers import plural, size
 
 _MEANING = (
     "How a graph’s tensors share a compute buffer. Across: where in the buffer. Down: the graph’s nodes in order. "
-    "A tensor is a bar from the node that writes it to the last that reads it; bars below each other reuse the same memory."
+    "A tensor is a bar from the node that writes it to the last that reads it; bars below each other reuse the same "
+    "memory."
 )
 _ROOM_FOR_WORDS = 40
 _EVENT_COLUMNS = ["at_s", "usage", "backend", "by_bytes", "bytes", "total_bytes"]
