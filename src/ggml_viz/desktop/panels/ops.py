@@ -200,10 +200,12 @@ class Ops(Panel):
             draw.command(PROBE)
 
     def _click(self, part: Part) -> None:
-        """Has the timeline show where it is; a second click ends that."""
+        """Has the timeline show where it is, which a second click ends; or the graph show a layer."""
         if self.by == "layer":
-            self.space.layer = int(part.key) if part.key.isdigit() else None
-            self.space.to_front.append("Graph")
+            # One of several stacks, `encoder.12`, has no number of its own.
+            if part.key.isdigit() or not part.key:
+                self.space.layer = int(part.key) if part.key else None
+                self.space.to_front.append("Graph")
         elif part.key:
             self.space.filter_text = "" if self.space.filter_text == part.key else part.key
 
