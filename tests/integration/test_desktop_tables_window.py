@@ -112,6 +112,7 @@ def test_ops_are_the_reports_and_can_be_sorted_filtered_and_found(recorded: Reco
 
         # A range has the figures of that range.
         app.space.selected = (0.0, app.space.duration_s / 2)
+        assert app.space.source is not None
         part = app.space.source.report(*app.space.selected)
         ctx.item_click("//Ops/op##by")
         wanted = {row["op"]: row["count"] for row in part["ops"]}
@@ -149,6 +150,7 @@ def test_memory_is_the_sources_and_its_map_tells_of_each_tensor(recorded: Record
     def use(ctx: Any) -> None:
         memory = shown(ctx, app, "Memory")
         source = app.space.source
+        assert source is not None
         told = source.memory()
         columns, rows = memory.rows()
         assert [row[columns.index("total_bytes")] for row in rows] == [
@@ -189,6 +191,7 @@ def test_memory_is_the_sources_and_its_map_tells_of_each_tensor(recorded: Record
         ctx.mouse_click(0)
         settle(ctx)
         assert arena_map.chosen == largest
+        assert app.space.chosen is not None
         assert (app.space.chosen.graph, app.space.chosen.node) == (chosen["graph"], tensor["node"])
 
         before = arena_map.view
