@@ -10,7 +10,10 @@ from imgui_bundle import hello_imgui
 
 from ggml_viz.desktop.actions import Action
 from ggml_viz.desktop.panel import Panel
+from ggml_viz.desktop.panels.memory import Memory
+from ggml_viz.desktop.panels.ops import Ops
 from ggml_viz.desktop.panels.overview import Overview
+from ggml_viz.desktop.panels.threads import Threads
 from ggml_viz.desktop.preferences import Preferences
 from ggml_viz.desktop.window import Window
 from ggml_viz.desktop.workspace import Workspace
@@ -19,7 +22,7 @@ from ggml_viz.sources.processes import LiveProcesses
 from ggml_viz.sources.source import Catalog, Provider
 from ggml_viz.sources.traces import TraceFiles
 
-PANELS: Sequence[type[Panel]] = (Overview,)
+PANELS: Sequence[type[Panel]] = (Overview, Ops, Threads, Memory)
 
 
 class Application:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from imgui_bundle import imgui
@@ -94,3 +95,55 @@ def bar(share: float, waits: float, work_colour: int, wait_colour: int, text: st
     lines.add_rect_filled((at.x + work, at.y + 2), (at.x + whole, at.y + height - 1), wait_colour)
     imgui.set_cursor_screen_pos((at.x + whole + imgui.get_style().item_inner_spacing.x, at.y))
     imgui.text_unformatted(text)
+
+
+def selected_range(space: Workspace) -> None:
+    """Says which range is selected, if one is, with a button that ends that."""
+    if space.selected is None:
+        return
+    begin, end = space.selected
+    imgui.align_text_to_frame_padding()
+    imgui.text(f"Selected: {begin:.3f} to {end:.3f} s")
+    imgui.same_line()
+    if imgui.button("Whole recording"):
+        space.selected = None
+
+
+def choice(name: str, options: Sequence[str], chosen: str) -> str:
+    """A row of words of which one is chosen; returns which."""
+    for index, option in enumerate(options):
+        if index:
+            imgui.same_line(0, imgui.get_font_size() * 0.15)
+        is_chosen = option == chosen
+        if is_chosen:
+            imgui.push_style_color(imgui.Col_.button, imgui.get_style_color_vec4(imgui.Col_.button_active))
+        if imgui.button(f"{option}##{name}"):
+            chosen = option
+        if is_chosen:
+            imgui.pop_style_color()
+    return chosen
+
+
+def command(text: str) -> None:
+    """A command that one may want to run, with a button that copies it."""
+    imgui.align_text_to_frame_padding()
+    imgui.text_unformatted(text)
+    imgui.same_line()
+    if imgui.small_button(f"copy##{text}"):
+        imgui.set_clipboard_text(text)
+
+
+def faint(space: Workspace, text: str) -> None:
+    """Text that explains, over as many lines as it takes."""
+    imgui.push_style_color(imgui.Col_.text, vec4(space.theme.faint))
+    imgui.text_wrapped(text)
+    imgui.pop_style_color()
+
+
+def tooltip(text: str) -> None:
+    """Says something at the pointer, now."""
+    imgui.begin_tooltip()
+    imgui.push_text_wrap_pos(imgui.get_font_size() * 32)
+    imgui.text_unformatted(text)
+    imgui.pop_text_wrap_pos()
+    imgui.end_tooltip()

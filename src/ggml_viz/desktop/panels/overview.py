@@ -9,6 +9,8 @@ import numpy as np
 from imgui_bundle import imgui, implot
 
 from ggml_viz.desktop import draw
+from ggml_viz.desktop.memory.steps import usage_name, usage_of
+from ggml_viz.desktop.ops.plot import PROBE
 from ggml_viz.desktop.panel import Panel, Rows
 from ggml_viz.desktop.theme import packed, vec4
 from ggml_viz.desktop.workspace import Workspace
@@ -119,6 +121,23 @@ class Overview(Panel):
             draw.number(significant(rate) if rate is not None else "")
             draw.number(duration(phase["seconds"]))
         imgui.end_table()
+        self._ceiling(report["roofline"])
+
+    def _ceiling(self, roofline: dict[str, Any]) -> None:
+        """How near decoding came to what the machine's memory allows."""
+        limit, machine = roofline["decode"], roofline["machine"]
+        if limit is not None:
+            imgui.text(
+                f"decode: {percent(limit['reached'])} of the ceiling, {significant(limit['tokens_per_second'])} t/s"
+            )
+            draw.hint(
+                f"Each token of decode has to read {size(limit['weight_bytes'] + limit['kv_bytes'])} (weights and KV "
+                f"cache). At the {significant(limit['bandwidth_gbps'])} GB/s that were measured on this machine with "
+                f"{plural(limit['threads'], 'thread')}, that allows {significant(limit['tokens_per_second'])} t/s."
+            )
+        elif machine is not None and not machine["peaks"]:
+            imgui.text_wrapped("The ceiling is not known: what this machine can do was not measured yet. A minute:")
+            draw.command(PROBE)
 
     def _findings(self, report: dict[str, Any]) -> None:
         draw.heading("Findings")
@@ -139,7 +158,21 @@ class Overview(Panel):
     def _memory(self, report: dict[str, Any]) -> None:
         draw.heading("Memory")
         memory = report["memory"]
+        if not memory["buffers"]:
+            imgui.text_disabled("No buffer was seen.")
+            return
         imgui.text(f"peak {size(memory['peak_bytes'])}")
+        draw.hint("The most that was allocated in buffers at any one time; beneath, what it consisted of then.")
+        if imgui.begin_table("memory", 3, imgui.TableFlags_.row_bg | imgui.TableFlags_.sizing_fixed_fit):
+            for row in memory["buffers"]:
+                imgui.table_next_row()
+                draw.cell(usage_name(row["usage"]), self.space.theme.usages[usage_of(row["usage"])])
+                imgui.table_next_column()
+                imgui.text_disabled(row["backend"])
+                draw.number(size(row["bytes"]))
+            imgui.end_table()
+        if memory["kv"] and memory["kv"]["bytes_per_token"]:
+            draw.faint(self.space, f"Each token adds {size(memory['kv']['bytes_per_token'])} to the KV cache.")
 
     def _ops(self, ops: Sequence[dict[str, Any]]) -> None:
         draw.heading("Where the time goes")

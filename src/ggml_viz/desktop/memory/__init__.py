@@ -1,0 +1,1 @@
+"""Memory: buffers over time, and how a graph's tensors share one."""

@@ -1,0 +1,1 @@
+"""Ops, roles and layers in numbers: rows, how each figure is known, and the roofline."""
