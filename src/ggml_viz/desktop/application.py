@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from imgui_bundle import hello_imgui
+from imgui_bundle import hello_imgui, imgui
 
 from ggml_viz.desktop.actions import Action
+from ggml_viz.desktop.command_palette import CommandPalette
+from ggml_viz.desktop.help import Help
+from ggml_viz.desktop.opening import Dropping, Opening
 from ggml_viz.desktop.panel import Panel
 from ggml_viz.desktop.panels.memory import Memory
 from ggml_viz.desktop.panels.ops import Ops
 from ggml_viz.desktop.panels.overview import Overview
 from ggml_viz.desktop.panels.threads import Threads
-from ggml_viz.desktop.preferences import Preferences
+from ggml_viz.desktop.preferences import THEMES, Preferences
+from ggml_viz.desktop.sources_menu import SourcesMenu
 from ggml_viz.desktop.window import Window
 from ggml_viz.desktop.workspace import Workspace
 from ggml_viz.settings import Settings
@@ -23,6 +27,12 @@ from ggml_viz.sources.source import Catalog, Provider
 from ggml_viz.sources.traces import TraceFiles
 
 PANELS: Sequence[type[Panel]] = (Overview, Ops, Threads, Memory)
+_DIGITS = (
+    *(imgui.Key._1, imgui.Key._2, imgui.Key._3, imgui.Key._4, imgui.Key._5),
+    *(imgui.Key._6, imgui.Key._7, imgui.Key._8, imgui.Key._9),
+)
+_CTRL, _SHIFT, _ALT = int(imgui.Key.mod_ctrl), int(imgui.Key.mod_shift), int(imgui.Key.mod_alt)
+_LARGER = 1.1
 
 
 class Application:
@@ -42,8 +52,6 @@ class Application:
 
     def __init__(self, files: Sequence[Path], live: int | None, settings: Settings, folder: Path | None) -> None:
         self._folder = folder
-        self.began = time.monotonic()
-        self.settings = settings
         naming = settings.ui.naming
         traces = TraceFiles(files, naming=naming)
         providers: list[Provider] = [traces]
@@ -53,7 +61,18 @@ class Application:
         self.space = Workspace(Catalog(providers), traces, preferences, hello_imgui.request_refresh)
         traces.load_named()
         self.panels = {panel.title: panel(self.space) for panel in PANELS}
-        self.window = Window(self.space, list(self.panels.values()), self._actions(), folder)
+        self._opening = Opening(self.space)
+        self._dropping = Dropping(self._opening.open)
+        self._palette, self._help, self._sources = CommandPalette(), Help(), SourcesMenu(self.space)
+        self.window = Window(
+            self.space,
+            list(self.panels.values()),
+            self.actions,
+            folder,
+            started=self._dropping.listen,
+            above=self._above,
+            menu_end=self._sources.draw,
+        )
 
     def run(self) -> None:
         """Shows the window until it is closed."""
@@ -66,5 +85,80 @@ class Application:
         if self._folder is not None:
             self.space.preferences.save(self._folder)
 
-    def _actions(self) -> list[Action]:
-        return []
+    def actions(self) -> list[Action]:
+        """What can be done now."""
+        return [*self._of_files(), *self._of_view(), *self._of_going(), *self._of_help()]
+
+    def _above(self) -> None:
+        actions = self.actions()
+        self._opening.draw()
+        self._help.draw(actions)
+        self._palette.draw(actions)
+
+    def _of_files(self) -> list[Action]:
+        space = self.space
+        recent = [Path(path) for path in space.preferences.recent]
+        return [
+            Action("File", "Open …", self._opening.ask, _CTRL | imgui.Key.o),
+            *(Action("File/Recent", path.name, partial(space.open, path), hint=str(path.parent)) for path in recent),
+            Action("File", "Close", self._close_source, _CTRL | imgui.Key.w, is_possible=space.source is not None),
+            Action("File", "Quit", self.window.close, _CTRL | imgui.Key.q, begins_group=True),
+        ]
+
+    def _of_view(self) -> list[Action]:
+        preferences, window = self.space.preferences, self.window
+
+        def paint(theme: str) -> None:
+            preferences.theme = theme
+
+        def scale(factor: float) -> None:
+            preferences.scale_fonts(preferences.font_scale * factor)
+
+        panels = [
+            Action("View", title, partial(window.bring_to_front, title), _CTRL | key, is_on=window.is_shown(title))
+            for title, key in zip(self.panels, _DIGITS, strict=False)
+        ]
+        themes = [
+            Action("View/Theme", theme.capitalize(), partial(paint, theme), is_on=preferences.theme == theme)
+            for theme in THEMES
+        ]
+        return [
+            *panels,
+            *themes,
+            Action("View", "Larger text", partial(scale, _LARGER), _CTRL | imgui.Key.equal, begins_group=True),
+            Action("View", "Smaller text", partial(scale, 1 / _LARGER), _CTRL | imgui.Key.minus),
+            Action("View", "Usual text", partial(preferences.scale_fonts, 1.0), _CTRL | imgui.Key._0),
+            Action("View", "Panels as at first", window.reset_layout, begins_group=True),
+        ]
+
+    def _of_going(self) -> list[Action]:
+        space = self.space
+        several = len(space.sources) > 1
+        return [
+            Action("Go", "Command …", self._palette.open, _CTRL | imgui.Key.p),
+            Action("Go", "Next source", partial(self._go, 1), _CTRL | imgui.Key.tab, several, begins_group=True),
+            Action("Go", "Previous source", partial(self._go, -1), _CTRL | _SHIFT | imgui.Key.tab, several),
+            *(
+                Action(
+                    "Go/Source",
+                    str(source.describe()["name"]),
+                    partial(space.show, source),
+                    is_on=source is space.source,
+                )
+                for source in space.sources
+            ),
+        ]
+
+    def _of_help(self) -> list[Action]:
+        return [Action("Help", "Keys", self._help.open, int(imgui.Key.f1))]
+
+    def _go(self, step: int) -> None:
+        sources = self.space.sources
+        at = sources.index(self.space.source) if self.space.source in sources else 0
+        self.space.show(sources[(at + step) % len(sources)])
+
+    def _close_source(self) -> None:
+        source = self.space.source
+        if source is not None:
+            self.space.catalog.remove(source)
+            self.space.look_again()

@@ -37,13 +37,18 @@ class Window:
     Args:
         space: What all panels share.
         panels: In the order of their tabs.
-        actions: What menus and keys offer.
+        actions: Says what menus and keys offer now.
         folder: Where the layout is remembered; None: nowhere.
-        overlays: Drawn over everything each frame: dialogs, the palette, what stands there when there is no source.
+        started: Called once, when there is a window.
+        above: Draws dialogs and the like, above all panels.
+        menu_end: Draws the end of the menu bar.
         status: Draws the status bar.
+        instead: Draws what stands in panels when there is nothing to show yet, and says whether it did.
+        drawn: Called when a frame was drawn and is about to be shown.
 
     Attributes:
         params: Of Hello ImGui; tests run the window themselves.
+        focused: The panel that had the focus last.
         frame_ms: What Python took for each of the last frames.
         first_frame: When the first frame was shown, by time.monotonic(); None: none yet.
     """
@@ -52,18 +57,25 @@ class Window:
         self,
         space: Workspace,
         panels: Sequence[Panel],
-        actions: Sequence[Action],
+        actions: Callable[[], Sequence[Action]],
         folder: Path | None,
-        overlays: Sequence[Callable[[], None]] = (),
+        started: Callable[[], None] = lambda: None,
+        above: Callable[[], None] = lambda: None,
+        menu_end: Callable[[], None] = lambda: None,
         status: Callable[[], None] = lambda: None,
-        welcome: Callable[[], None] = lambda: None,
+        instead: Callable[[], bool] = lambda: False,
+        drawn: Callable[[], None] = lambda: None,
     ) -> None:
         self._space = space
         self._panels = panels
         self._actions = actions
-        self._overlays = overlays
+        self._started = started
+        self._above = above
+        self._menu_end = menu_end
         self._status = status
-        self._welcome = welcome
+        self._instead = instead
+        self._drawn = drawn
+        self.focused: Panel | None = None
         self._applied: Theme | None = None
         self._took = 0.0
         self.frame_ms: deque[float] = deque(maxlen=_FRAMES)
@@ -88,6 +100,10 @@ class Window:
         self.params.docking_params.layout_reset = True
         for window in self.params.docking_params.dockable_windows:
             window.is_visible = True
+
+    def is_shown(self, title: str) -> bool:
+        """Whether a panel is open, though another may stand before it."""
+        return bool(self.params.docking_params.dockable_window_of_name(title).is_visible)
 
     def bring_to_front(self, title: str) -> None:
         """Shows a panel, opened again if it was closed."""
@@ -118,11 +134,12 @@ class Window:
         params.docking_params.dockable_windows = [self._docked(panel) for panel in self._panels]
         calls = params.callbacks
         calls.load_additional_fonts = _load_fonts
-        calls.post_init = _set_up
+        calls.post_init = self._set_up
         calls.pre_new_frame = self._before_frame
-        calls.show_menus = self._timed(lambda: draw_menus(self._actions))
+        calls.show_menus = self._timed(self._menus)
         calls.show_status = self._timed(self._status)
         calls.post_render_dockable_windows = self._timed(self._above_all)
+        calls.before_swap = self._drawn
         calls.after_swap = self._after_frame
         return params
 
@@ -135,9 +152,13 @@ class Window:
     def _draw(self, panel: Panel) -> None:
         at, size = imgui.get_window_pos(), imgui.get_window_size()
         panel.box = at.x, at.y, at.x + size.x, at.y + size.y
+        if imgui.is_window_focused(imgui.FocusedFlags_.child_windows):
+            self.focused = panel
         space = self._space
+        if self._instead():
+            return
         if space.source is None:
-            self._welcome()
+            imgui.text_disabled("Nothing is open.")
         elif space.described.get("state") == "failed":
             imgui.push_style_color(imgui.Col_.text, vec4(space.theme.finding))
             imgui.text_wrapped(str(space.described.get("error")))
@@ -147,6 +168,13 @@ class Window:
             imgui.progress_bar(float(space.described.get("progress", 0.0)), (-1, 0))
         else:
             panel.draw()
+
+    def _set_up(self) -> None:
+        # A window that is drawn wrongly once is better than none.
+        io = imgui.get_io()
+        io.config_error_recovery_enable_assert = False
+        io.config_error_recovery_enable_tooltip = False
+        self._started()
 
     def _before_frame(self) -> None:
         began = time.perf_counter()
@@ -164,10 +192,13 @@ class Window:
         self.params.fps_idling.fps_idle = _IDLE_FPS if space.is_ready or space.source is None else _READING_FPS
         self._took = time.perf_counter() - began
 
+    def _menus(self) -> None:
+        draw_menus(self._actions())
+        self._menu_end()
+
     def _above_all(self) -> None:
-        run_shortcuts(self._actions)
-        for overlay in self._overlays:
-            overlay()
+        run_shortcuts(self._actions())
+        self._above()
 
     def _after_frame(self) -> None:
         self.frame_ms.append(self._took * 1e3)
@@ -206,13 +237,6 @@ def _splits() -> list[Any]:
     right.initial_dock, right.new_dock = "MainDockSpace", "RightSpace"
     right.direction, right.ratio = imgui.Dir.right, 0.28
     return [bottom, right]
-
-
-def _set_up() -> None:
-    # A window that is drawn wrongly once is better than none.
-    errors = imgui.get_io()
-    errors.config_error_recovery_enable_assert = False
-    errors.config_error_recovery_enable_tooltip = False
 
 
 def _load_fonts() -> None:

@@ -134,7 +134,7 @@ class Workspace:
             self.show(self.traces.add(path))
         except UserError as error:
             self.say_error(error)
-        self._looked_at = float("-inf")
+        self.look_again()
 
     def look(self) -> None:
         """Before each frame: what there is to show, and how that stands which is shown."""
@@ -150,6 +150,10 @@ class Workspace:
         if self.source is not None and now - self._described_at > _DESCRIBE_AGAIN_S:
             self._described_at = now
             self.described = self.source.describe()
+
+    def look_again(self) -> None:
+        """Looks for sources before the next frame, not only now and then."""
+        self._looked_at = float("-inf")
 
     @property
     def is_ready(self) -> bool:

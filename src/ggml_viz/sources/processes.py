@@ -70,6 +70,7 @@ class LiveProcesses:
         self._token = token
         self._lock = threading.Lock()
         self._sources: dict[Path, LiveSource] = {}
+        self._removed: set[Path] = set()
         self._looked_at = float("-inf")
         self._closed = threading.Event()
         # Not only when somebody asks: by then a process's rings may have lost how it began.
@@ -88,6 +89,15 @@ class LiveProcesses:
                 self._looked_at = time.monotonic()
             return list(self._sources.values())[::-1]
 
+    def remove(self, source: Source) -> None:
+        """Stops watching a process, for good; it runs on."""
+        with self._lock:
+            for path, known in list(self._sources.items()):
+                if known is source:
+                    del self._sources[path]
+                    self._removed.add(path)
+                    known.close()
+
     def close(self) -> None:
         """Stops watching; the processes run on."""
         self._closed.set()
@@ -102,7 +112,7 @@ class LiveProcesses:
         except OSError:
             return
         for pid, path in segments.items():
-            if path in self._sources or (self._pids is not None and pid not in self._pids):
+            if path in self._sources or path in self._removed or (self._pids is not None and pid not in self._pids):
                 continue
             if self._token and path.name.partition(".")[0] != self._token:
                 continue

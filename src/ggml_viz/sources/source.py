@@ -147,6 +147,9 @@ class Provider(Protocol):
     def sources(self) -> Sequence[Source]:
         """Those that there are now, in the order in which they are shown."""
 
+    def remove(self, source: Source) -> None:
+        """Does not show one of them any more; of one that is another's nothing happens."""
+
     def close(self) -> None:
         """Ends them all."""
 
@@ -180,6 +183,15 @@ class Catalog:
         """Schema 1 of `diff --json`, of two sources."""
         first, second = self.get(before), self.get(after)
         return compare_profiles([first.profile()], [second.profile()]).to_json()
+
+    def add(self, provider: Provider) -> None:
+        """Has the sources of one more, before those that there are."""
+        self._providers.insert(0, provider)
+
+    def remove(self, source: Source) -> None:
+        """Does not show a source any more, and ends what it has started."""
+        for provider in self._providers:
+            provider.remove(source)
 
     def close(self) -> None:
         """Ends them all."""

@@ -95,6 +95,13 @@ class TraceFiles:
             self._look()
             return self._sources[path]
 
+    def remove(self, source: Source) -> None:
+        """Closes a file that was named; of a folder's none."""
+        if isinstance(source, TraceSource):
+            with self._lock:
+                self._files = [path for path in self._files if path != source.path]
+                self._look()
+
     def load_named(self) -> None:
         """Begins to load what the command line names."""
         named = set(self._files)

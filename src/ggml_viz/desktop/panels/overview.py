@@ -93,7 +93,9 @@ class Overview(Panel):
         flags = implot.Flags_.no_menus | implot.Flags_.no_box_select
         if not implot.begin_plot("tokens per second##rates", (-1, imgui.get_font_size() * 9), flags):
             return
-        implot.setup_axes("s", "t/s", implot.AxisFlags_.none, implot.AxisFlags_.auto_fit)
+        highest = max((max(phase["tokens_per_second"], default=0.0) for phase in series["phases"]), default=0.0)
+        implot.setup_axes("s", "t/s", implot.AxisFlags_.none, implot.AxisFlags_.lock)
+        implot.setup_axis_limits(implot.ImAxis_.y1, 0.0, max(1.1 * highest, 1.0), imgui.Cond_.always)
         implot.setup_axis_limits(implot.ImAxis_.x1, edges[0], edges[-1], self._when(series))
         for phase in series["phases"]:
             spec = implot.Spec()
