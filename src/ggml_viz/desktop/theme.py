@@ -110,6 +110,7 @@ class Theme:
             imgui.Col_.text_disabled: self.faint,
             imgui.Col_.window_bg: self.background,
             imgui.Col_.child_bg: self.background,
+            imgui.Col_.popup_bg: self.mixed(self.line, 0.3),
             imgui.Col_.border: self.line,
             imgui.Col_.separator: self.line,
             imgui.Col_.table_border_strong: self.line,
