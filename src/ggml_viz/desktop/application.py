@@ -11,6 +11,7 @@ from imgui_bundle import hello_imgui
 from ggml_viz.desktop.actions import Action
 from ggml_viz.desktop.panel import Panel
 from ggml_viz.desktop.panels.overview import Overview
+from ggml_viz.desktop.panels.timeline import Timeline
 from ggml_viz.desktop.preferences import Preferences
 from ggml_viz.desktop.window import Window
 from ggml_viz.desktop.workspace import Workspace
@@ -19,7 +20,7 @@ from ggml_viz.sources.processes import LiveProcesses
 from ggml_viz.sources.source import Catalog, Provider
 from ggml_viz.sources.traces import TraceFiles
 
-PANELS: Sequence[type[Panel]] = (Overview,)
+PANELS: Sequence[type[Panel]] = (Overview, Timeline)
 
 
 class Application:

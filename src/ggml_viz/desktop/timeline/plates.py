@@ -174,7 +174,8 @@ class Plates:
 
     def _need_whole(self, limits: View, look: Look) -> None:
         source, info = self._space.source, self.info
-        assert source is not None and info is not None
+        if source is None or info is None:
+            return
         if limits.end > self._whole_until * (_GROWTH if source.is_live else 1):
             self._whole_until = limits.end
         until = self._whole_until

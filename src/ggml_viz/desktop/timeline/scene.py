@@ -51,7 +51,6 @@ class Name(NamedTuple):
     room: float
     ink: int
     label: int
-    on_wait: bool
 
 
 class Drawn(NamedTuple):
@@ -202,6 +201,6 @@ def _names(
         Name(*each)
         for each in zip(
             left.tolist(), middle.tolist(), room.tolist(), inks.tolist(), plate.labels[where].tolist(),
-            (~in_work).tolist(), strict=True,
+            strict=True,
         )
     ]  # fmt: skip
