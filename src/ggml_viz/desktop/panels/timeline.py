@@ -36,6 +36,10 @@ _HOVER_S = 0.07
 _STEP = 0.7
 _MOST_OUTLINES = 32
 
+_BUTTONS = int(imgui.ButtonFlags_.mouse_button_left | imgui.ButtonFlags_.mouse_button_middle)
+_FLAGS = int(imgui.WindowFlags_.no_scroll_with_mouse | imgui.WindowFlags_.no_nav_inputs)
+_HOVERED = int(imgui.HoveredFlags_.root_and_child_windows | imgui.HoveredFlags_.allow_when_blocked_by_active_item)
+
 
 class Timeline(Panel):
     """Lanes over time.
@@ -195,8 +199,7 @@ class Timeline(Panel):
             return
         self._axis((left, at.y, right, at.y + above))
         imgui.set_cursor_screen_pos((at.x, at.y + above))
-        flags = imgui.WindowFlags_.no_scroll_with_mouse | imgui.WindowFlags_.no_nav_inputs
-        if imgui.begin_child("##lanes", (room.x, room.y - above), 0, flags):
+        if imgui.begin_child("##lanes", (room.x, room.y - above), 0, _FLAGS):
             self._lanes(lanes, left, right)
         imgui.end_child()
         self._above_all((left, at.y + round(_STRIP * em), right, at.y + above))
@@ -227,8 +230,7 @@ class Timeline(Panel):
         self._plates.need(stage, layout.rows, shown, round(right - left), self._now)
         self._headings(lines, at.x, left)
         imgui.set_cursor_screen_pos((left, at.y))
-        flags = imgui.ButtonFlags_.mouse_button_left | imgui.ButtonFlags_.mouse_button_middle
-        imgui.invisible_button("##canvas", (right - left, max(layout.height, size.y)), flags)
+        imgui.invisible_button("##canvas", (right - left, max(layout.height, size.y)), _BUTTONS)
         hovered = imgui.is_item_hovered() and not self._finder_covers()
         meant = self._pointer.use(stage, left, right - left, self._now) if not self._finder_covers() else Meant()
         if meant.scrolled:
@@ -292,8 +294,7 @@ class Timeline(Panel):
             stage.jump(View(at - half, at + half), self._now)
         self._strip((left, top, right, middle - 2), lines)
         imgui.set_cursor_screen_pos((left, middle))
-        flags = imgui.ButtonFlags_.mouse_button_left | imgui.ButtonFlags_.mouse_button_middle
-        imgui.invisible_button("##axis", (right - left, bottom - middle), flags)
+        imgui.invisible_button("##axis", (right - left, bottom - middle), _BUTTONS)
         meant = self._axis_pointer.use(stage, left, right - left, self._now)
         self._do(Meant(selecting=meant.selecting, selected=meant.selected))
         self._canvas.draw_axis(lines, stage.view, (left, middle, right, bottom), theme)
@@ -354,7 +355,9 @@ class Timeline(Panel):
     def _hover_over(self, y: float | None) -> None:
         """Finds what the pointer is at, and shows the card of it."""
         space, stage, plates, at = self.space, self.stage, self._plates, self._pointed
-        row = row_at(self.layout, y, imgui.get_text_line_height()) if y is not None else None
+        # While it moves, a card would tell of something else each frame.
+        is_still = stage.is_following or stage.is_resting(self._now)
+        row = row_at(self.layout, y, imgui.get_text_line_height()) if y is not None and is_still else None
         found: Span | Column | None = None
         if row is not None and at is not None:
             pixel = stage.view.width / (self.area.right - self.area.left)
@@ -437,9 +440,8 @@ class Timeline(Panel):
     # --- keys and buttons ---
 
     def _keys(self) -> None:
-        flags = imgui.HoveredFlags_.root_and_child_windows | imgui.HoveredFlags_.allow_when_blocked_by_active_item
         focused = imgui.is_window_focused(imgui.FocusedFlags_.root_and_child_windows)
-        is_meant = (imgui.is_window_hovered(flags) or focused) and not imgui.get_io().want_text_input
+        is_meant = (imgui.is_window_hovered(_HOVERED) or focused) and not imgui.get_io().want_text_input
         io = imgui.get_io()
         panning, zooming = held_keys() if is_meant and not (io.key_ctrl or io.key_alt or io.key_super) else (0, 0)
         if panning or zooming or self.stage.is_moving:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from imgui_bundle import imgui
 
 from ggml_viz.desktop import bulk
@@ -21,6 +21,7 @@ LABEL_ROOM = 6.5
 _NAMED = 2.4
 _FLAG = 0.6
 _MOST_MARKS = 400
+_MOST_WIDTHS = 20_000
 
 
 class Over(NamedTuple):
@@ -43,7 +44,7 @@ class Canvas:
     def __init__(self) -> None:
         self._key: Any = None
         self._plates: tuple[Plate | None, ...] = (None, None)
-        self._parts: list[tuple[Plate, Drawn, list[tuple[float, float, int, str]]]] = []
+        self._parts: list[tuple[Plate, Drawn, list[tuple[int, int, int, str]]]] = []
         self._widths: dict[str, float] = {}
         self._font = 0.0
         self._axis: tuple[Any, Axis] | None = None
@@ -66,13 +67,15 @@ class Canvas:
         if key != self._key or any(a is not b for a, b in zip(plates, self._plates, strict=True)):
             self._key, self._plates = key, tuple(plates)
             self._parts = self._compose(plates, rows, labels, view, area)
-        boxes = np.empty((len(rows), 4), np.float32)
-        for i, row in enumerate(rows):
-            boxes[i] = area.left, area.top + row.y, area.right, area.top + row.y + row.height
-        bulk.rectangles(draw, boxes, np.full(len(rows), ground, np.uint32))
-        for tick in self.axis(view, area.right - area.left).ticks if grid else ():
-            x = round(area.left + view.to_x(tick.at, area.right - area.left))
-            draw.add_rect_filled((x, area.highest), (x + 1, area.lowest), packed(theme.line, 140))
+        for row in rows:
+            top = area.top + row.y
+            draw.add_rect_filled((area.left, top), (area.right, top + row.height), ground)
+        if grid:
+            line, (left, top, bottom) = packed(theme.line, 140), (area.left, area.highest, area.lowest)
+            scale = (area.right - left) / view.width
+            for at, _ in self.axis(view, area.right - left).ticks:
+                x = round(left + (at - view.begin) * scale)
+                draw.add_rect_filled((x, top), (x + 1, bottom), line)
         for plate, drawn, texts in self._parts:
             bulk.rectangles(draw, drawn.boxes, drawn.colours)
             if drawn.pictures:
@@ -84,7 +87,11 @@ class Canvas:
 
     def axis(self, view: View, width: float) -> Axis:
         """The axis of a view."""
-        key = view, width, imgui.get_font_size()
+        font = imgui.get_font_size()
+        if font != self._font or len(self._widths) > _MOST_WIDTHS:
+            self._font = font
+            self._widths.clear()
+        key = view, width, font
         if self._axis is None or self._axis[0] != key:
             self._axis = key, axis_of(view, width / (LABEL_ROOM * imgui.get_font_size()))
         return self._axis[1]
@@ -94,19 +101,19 @@ class Canvas:
         left, top, right, bottom = box
         em = imgui.get_font_size()
         axis, faint, line = self.axis(view, right - left), packed(theme.faint), packed(theme.line)
+        scale = (right - left) / view.width
         minor = axis.step / axis.divisions
-        first = np.ceil(view.begin / minor)
-        marks = (first + np.arange(min(int(view.width / minor) + 1, _MOST_MARKS))) * minor
-        x = np.rint(left + (marks[marks <= view.end] - view.begin) / view.width * (right - left)).astype(np.float32)
-        boxes = np.stack([x, np.full_like(x, bottom - em * 0.25), x + 1, np.full_like(x, bottom)], axis=1)
-        bulk.rectangles(draw, boxes, np.full(len(boxes), line, np.uint32))
+        first, high = math.ceil(view.begin / minor), bottom - em * 0.25
+        for index in range(first, min(math.floor(view.end / minor), first + _MOST_MARKS) + 1):
+            x = round(left + (index * minor - view.begin) * scale)
+            draw.add_rect_filled((x, high), (x + 1, bottom), line)
         y = top + (bottom - top - em) / 2
-        free = left
+        free = float(left)
         if axis.base:
             draw.add_text((left + 0.3 * em, y), packed(theme.ink), axis.base)
             free = left + self.width_of(axis.base) + em
         for at, label in axis.ticks:
-            tick = round(left + view.to_x(at, right - left))
+            tick = round(left + (at - view.begin) * scale)
             draw.add_rect_filled((tick, top + 2), (tick + 1, bottom), line)
             wide = self.width_of(label) + 0.3 * em
             if tick >= free and tick + wide <= right:
@@ -121,8 +128,8 @@ class Canvas:
         width = right - left
         ink = packed(theme.ink)
         if over.selection is not None:
-            begin, end = (left + view.to_x(at, width) for at in over.selection)
-            begin, end = round(max(begin, left - 2)), round(min(end, right + 2))
+            begin = round(max(left + view.to_x(over.selection.begin, width), left - 2))
+            end = round(min(left + view.to_x(over.selection.end, width), right + 2))
             if begin <= right and end >= left:
                 draw.add_rect_filled((begin, top), (end, bottom), packed(theme.ink, 34))
                 draw.add_rect_filled((begin, top), (begin + 1, bottom), ink)
@@ -141,10 +148,6 @@ class Canvas:
 
     def width_of(self, text: str) -> float:
         """How wide a text is; remembered."""
-        font = imgui.get_font_size()
-        if font != self._font or len(self._widths) > 20_000:
-            self._font = font
-            self._widths.clear()
         width = self._widths.get(text)
         if width is None:
             width = self._widths[text] = imgui.calc_text_size(text).x
@@ -157,7 +160,7 @@ class Canvas:
         labels: Labels,
         view: View,
         area: Area,
-    ) -> list[tuple[Plate, Drawn, list[tuple[float, float, int, str]]]]:
+    ) -> list[tuple[Plate, Drawn, list[tuple[int, int, int, str]]]]:
         em = imgui.get_font_size()
         fine, coarse = plates
         left, right = area.left, area.right
@@ -178,7 +181,7 @@ class Canvas:
             for name in drawn.names:
                 text = labels.texts[name.label] if name.label < len(labels) else "?"
                 if text := fitting(text, name.room - 0.5 * em, self.width_of):
-                    texts.append((name.x + 0.25 * em, round(name.y - em / 2), name.ink, text))
+                    texts.append((round(name.x + 0.25 * em), round(name.y - em / 2), name.ink, text))
             parts.append((plate, drawn, texts))
         return parts
 

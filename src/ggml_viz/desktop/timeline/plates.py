@@ -57,6 +57,7 @@ class Plates:
         self._asked_at = 0.0
         self._asked_limit = 0.0
         self._whole_until = 0.0
+        self._heights: tuple[list[Row], tuple[tuple[int, int], ...]] | None = None
         self._textures: list[tuple[Plate, Any]] = []
 
     @property
@@ -118,12 +119,9 @@ class Plates:
         space, source, info = self._space, self._space.source, self.info
         if source is None or info is None or not rows:
             return
-        look = Look(
-            space.theme,
-            space.hidden_kinds,
-            space.filter_text,
-            tuple((row.lane.id, max(round(row.height), 1)) for row in rows),
-        )
+        if self._heights is None or self._heights[0] is not rows:
+            self._heights = rows, tuple((row.lane.id, max(round(row.height), 1)) for row in rows)
+        look = Look(space.theme, space.hidden_kinds, space.filter_text, self._heights[1])
         self._need_whole(stage.limits, look)
         lanes = None if len(rows) <= _MOST_LANES else tuple(row.lane.id for row in shown)
         need = Need(stage.view, stage.limits, pixels, lanes, stage.is_resting(now))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -55,9 +57,17 @@ class Spans:
 
     def reaching(self, begin: float, end: float) -> tuple[int, int]:
         """From which index to which (excluded) all spans lie that reach into a part; others may be among them."""
-        first = int(self.reach.searchsorted(np.float32(begin), "right"))
-        last = int(self.begin.searchsorted(np.float32(end), "left"))
+        # Not by numpy: that lets go of the interpreter, and a frame would wait until it gets it back.
+        first, last = bisect_right(self._reaches, begin), bisect_left(self._begins, end)
         return first, max(first, last)
+
+    @cached_property
+    def _reaches(self) -> memoryview:
+        return self.reach.data
+
+    @cached_property
+    def _begins(self) -> memoryview:
+        return self.begin.data
 
 
 @dataclass(frozen=True)

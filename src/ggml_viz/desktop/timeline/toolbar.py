@@ -29,7 +29,7 @@ def toolbar(space: Workspace, stage: Stage, commands: Mapping[str, Callable[[], 
     """Draws it, behind the search field that stands there already."""
     for text, name, hint in _BUTTONS:
         imgui.same_line()
-        if imgui.small_button(f"{text}##{name}"):
+        if imgui.button(f"{text}##{name}"):
             commands[name]()
         draw.hint(hint)
     if space.is_live:
@@ -48,6 +48,7 @@ def toolbar(space: Workspace, stage: Stage, commands: Mapping[str, Callable[[], 
     room = imgui.get_content_region_avail().x
     if room >= text_width:
         imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + room - text_width)
+        imgui.align_text_to_frame_padding()
         imgui.text_disabled(width)
         draw.hint(f"{moment(stage.view.begin, stage.view)} to {moment(stage.view.end, stage.view)}")
     else:
@@ -57,7 +58,7 @@ def toolbar(space: Workspace, stage: Stage, commands: Mapping[str, Callable[[], 
 def _bookmarks(space: Workspace, stage: Stage) -> None:
     marks = sorted(space.bookmarks)
     imgui.same_line()
-    if imgui.small_button(f"Bookmarks{f' ({len(marks)})' if marks else ''}###bookmarks"):
+    if imgui.button(f"Bookmarks{f' ({len(marks)})' if marks else ''}###bookmarks"):
         imgui.open_popup("##marks")
     draw.hint("Places to come back to; m sets one at the pointer, or takes it away")
     if not imgui.begin_popup("##marks"):
@@ -83,16 +84,15 @@ def _kind(space: Workspace, kind: int) -> None:
     hidden, theme = kind in space.hidden_kinds, space.theme
     at, em = imgui.get_cursor_screen_pos(), imgui.get_font_size()
     width = imgui.calc_text_size(KINDS[kind]).x + em
-    height = imgui.get_text_line_height()
+    height = imgui.get_frame_height()
     if imgui.invisible_button(f"##kind{kind}", (width, height)):
         space.hidden_kinds ^= {kind}
     lines = imgui.get_window_draw_list()
     y = at.y + (height - 0.6 * em) / 2
     swatch = theme.mixed(theme.kinds[kind], 0.25) if hidden else theme.kinds[kind]
     lines.add_rect_filled((at.x, y), (at.x + 0.6 * em, y + 0.6 * em), packed(swatch))
-    ink = theme.faint if hidden else theme.ink
-    lines.add_text((at.x + 0.85 * em, at.y), packed(ink), KINDS[kind])
+    ink, middle = theme.faint if hidden else theme.ink, at.y + height / 2
+    lines.add_text((at.x + 0.85 * em, round(middle - em / 2)), packed(ink), KINDS[kind])
     if hidden:
-        middle = at.y + height / 2
         lines.add_line((at.x + 0.85 * em, middle), (at.x + width, middle), packed(ink))
     draw.hint("Click to dim it, or to show it again. A third of its strength is waiting.")
