@@ -356,7 +356,7 @@ class Timeline(Panel):
         """Finds what the pointer is at, and shows the card of it."""
         space, stage, plates, at = self.space, self.stage, self._plates, self._pointed
         # While it moves, a card would tell of something else each frame.
-        is_still = stage.is_following or stage.is_resting(self._now)
+        is_still = (stage.is_following or stage.is_resting(self._now)) and not imgui.get_io().want_text_input
         row = row_at(self.layout, y, imgui.get_text_line_height()) if y is not None and is_still else None
         found: Span | Column | None = None
         if row is not None and at is not None:

@@ -13,7 +13,7 @@ from ggml_viz.desktop.timeline.pick import Column, Span
 from ggml_viz.desktop.timeline.view import View
 from ggml_viz.desktop.workspace import Workspace
 from ggml_viz.model.kinds import KINDS
-from ggml_viz.model.phases import PHASES
+from ggml_viz.model.phases import OTHER, PHASES
 from ggml_viz.numbers import count, duration, percent, plural, significant, size
 
 _MOST_OPS = 8
@@ -34,8 +34,11 @@ def span_card(space: Workspace, span: Span, label: str, details: dict[str, Any] 
         imgui.text_unformatted(label)
         imgui.text_disabled(lane.name)
     else:
-        kind = PHASES.index(details["phase"]) if lane.in_phases and details["phase"] in PHASES else details["kind"]
-        _dot((space.theme.phases if lane.in_phases else space.theme.kinds)[kind])
+        if lane.in_phases:
+            phase = details["phase"] if details["phase"] in PHASES else label.split(",")[0]
+            _dot(space.theme.phases[PHASES.index(phase if phase in PHASES else OTHER)])
+        else:
+            _dot(space.theme.kinds[details["kind"]])
         imgui.text_unformatted(details["title"] or label)
         layer = "" if details["layer"] is None else f"layer {details['layer']}"
         parts = (details["tensor"], details["op"], details["role"], layer, lane.name)

@@ -72,7 +72,15 @@ class Going:
         def make() -> Arrival:
             here = self._known(source, at)
             rank = ranked[1] + 1 if ranked is not None and _same(ranked[0], here) else 0
-            found = source.longest(here.process, here.graph, here.node, rank)
+            where = here.process, here.graph, here.node
+            try:
+                found = source.longest(*where, rank)
+            except UserError:
+                if not rank:
+                    raise
+                # Behind the shortest comes the longest again.
+                rank = 0
+                found = source.longest(*where, rank)
             arrival = _arrival(here, found)
             self._ranked = arrival.chosen, rank
             return arrival._replace(says=f"{_ordinal(rank)}longest of {found['count']}")

@@ -50,9 +50,10 @@ class Labels:
         return np.fromiter(found, np.uint8, len(self.texts))
 
     def containing(self, text: str) -> npt.NDArray[np.bool_]:
-        """Which have a text in them; all, if there is none."""
-        wanted = text.strip().lower()
-        return np.fromiter((wanted in each for each in self._lower), bool, len(self._lower))
+        """Which have each word of a text in them; all, if none has: it is a tensor's name, or none at all."""
+        words = text.lower().split()
+        found = np.fromiter((all(word in each for word in words) for each in self._lower), bool, len(self._lower))
+        return found if found.any() else ~found
 
 
 class Look(NamedTuple):
