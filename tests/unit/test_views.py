@@ -17,7 +17,7 @@ from ggml_viz.model.trace import Trace
 from ggml_viz.trace.reader import ProcessTrace
 from ggml_viz.views.graph import graph_list, layer_layout, layers_of
 from ggml_viz.views.memory import arena_map, memory_over_time
-from ggml_viz.views.nodes import describe_node, occurrence, search
+from ggml_viz.views.nodes import describe_node, executions, occurrence, search
 from ggml_viz.views.palette import HEAT, KIND_COLOURS, PHASE_COLOURS, USAGE_COLOURS
 
 # Two layers of a language model on two threads; a norm is computed together with its product.
@@ -304,6 +304,17 @@ def test_going_through_the_executions_of_a_node(trace: Trace) -> None:
     assert occurrence(trace, 0, 1, 3, before_s=forth[0]["begin_s"]) is None
     # A view is never executed.
     assert occurrence(trace, 0, 1, 5, after_s=0.0) is None
+
+
+def test_the_executions_of_a_node_longest_first(trace: Trace) -> None:
+    found = executions(trace, 0, 1, 3)
+    took = [each["end_s"] - each["begin_s"] for each in found]
+    assert took == sorted(took, reverse=True)
+    forth = [occurrence(trace, 0, 1, 3, after_s=each["begin_s"] - 1e-9) for each in found]
+    assert forth == found
+    assert sorted(each["run"] for each in found) == [1, 2, 3]
+    # A view is never executed, and there is no such graph.
+    assert executions(trace, 0, 1, 5) == executions(trace, 0, 99, 3) == []
 
 
 def test_an_execution(trace: Trace) -> None:

@@ -17,6 +17,7 @@ from ggml_viz.desktop.panels.memory import Memory
 from ggml_viz.desktop.panels.ops import Ops
 from ggml_viz.desktop.panels.overview import Overview
 from ggml_viz.desktop.panels.threads import Threads
+from ggml_viz.desktop.panels.timeline import Timeline
 from ggml_viz.desktop.preferences import THEMES, Preferences
 from ggml_viz.desktop.sources_menu import SourcesMenu
 from ggml_viz.desktop.window import Window
@@ -26,7 +27,7 @@ from ggml_viz.sources.processes import LiveProcesses
 from ggml_viz.sources.source import Catalog, Provider
 from ggml_viz.sources.traces import TraceFiles
 
-PANELS: Sequence[type[Panel]] = (Overview, Ops, Threads, Memory)
+PANELS: Sequence[type[Panel]] = (Overview, Timeline, Ops, Threads, Memory)
 _DIGITS = (
     *(imgui.Key._1, imgui.Key._2, imgui.Key._3, imgui.Key._4, imgui.Key._5),
     *(imgui.Key._6, imgui.Key._7, imgui.Key._8, imgui.Key._9),

@@ -20,6 +20,13 @@ _VERTEX = np.dtype([("pos", "<f4", 2), ("uv", "<f4", 2), ("colour", "<u4")])
 _CORNERS = np.array([0, 1, 2, 0, 2, 3], np.uint32)
 # A draw call has at most so many, whatever the size of an index.
 _AT_ONCE = 10_000
+# As few as these are drawn sooner than their vertices are laid out.
+_FEW = 24
+
+_memory_at = ctypes.pythonapi.PyMemoryView_FromMemory
+_memory_at.restype = ctypes.py_object
+_memory_at.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int]
+_WRITABLE = 0x200
 
 _is_as_expected: bool | None = None
 
@@ -39,9 +46,10 @@ def rectangles(draw: Any, boxes: npt.NDArray[np.float32], colours: npt.NDArray[n
         _is_as_expected = _looks_as_expected(draw)
         if not _is_as_expected:
             _LOG.warning("imgui-bundle stores vertices in another way than expected: rectangles are drawn one by one")
+    drawn_by = _in_bulk if _is_as_expected and len(boxes) > _FEW else one_by_one
     for first in range(0, len(boxes), _AT_ONCE):
         part = slice(first, first + _AT_ONCE)
-        (_in_bulk if _is_as_expected else one_by_one)(draw, boxes[part], colours[part])
+        drawn_by(draw, boxes[part], colours[part])
 
 
 def one_by_one(draw: Any, boxes: npt.NDArray[np.float32], colours: npt.NDArray[np.uint32]) -> None:
@@ -74,8 +82,7 @@ def _in_bulk(draw: Any, boxes: npt.NDArray[np.float32], colours: npt.NDArray[np.
 def _last_of(buffer: Any, count: int, kind: np.dtype[Any]) -> npt.NDArray[Any]:
     """The last elements of an ImVector, not a copy."""
     at = buffer.data_address() + (buffer.size() - count) * kind.itemsize
-    memory = (ctypes.c_uint8 * (count * kind.itemsize)).from_address(at)
-    return np.ctypeslib.as_array(memory).view(kind)
+    return np.frombuffer(_memory_at(at, count * kind.itemsize, _WRITABLE), kind)
 
 
 def _looks_as_expected(draw: Any) -> bool:

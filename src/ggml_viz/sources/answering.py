@@ -65,6 +65,13 @@ def occurrence_of(
     return dict(seen)
 
 
+def longest_of(executions: Sequence[nodes.Occurrence], rank: int) -> dict[str, Any]:
+    """One of a node's executions by how long it took, and how many there are."""
+    if not 0 <= rank < len(executions):
+        raise NotThereError("there is no further execution")
+    return {**executions[rank], "count": len(executions)}
+
+
 def found(look: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
     """What a view returns; what it does not find is not there."""
     try:

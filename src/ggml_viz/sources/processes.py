@@ -25,7 +25,16 @@ from ggml_viz.model.part import PartOfTrace
 from ggml_viz.model.phases import PHASES
 from ggml_viz.model.tables import FIELDS
 from ggml_viz.model.trace import Trace
-from ggml_viz.sources.answering import describe_tables, found, occurrence_of, series_of, some_rows, span_of, tile_of
+from ggml_viz.sources.answering import (
+    describe_tables,
+    found,
+    longest_of,
+    occurrence_of,
+    series_of,
+    some_rows,
+    span_of,
+    tile_of,
+)
 from ggml_viz.sources.sandbox import Sandbox
 from ggml_viz.sources.source import NotThereError, Source
 from ggml_viz.sources.traces import unique_id
@@ -270,6 +279,11 @@ class LiveSource(Source):
         """The next or the last execution of a node."""
         with self.watch.lock:
             return occurrence_of(self.watch.trace, process, graph, node, after_s, before_s)
+
+    def longest(self, process: int, graph: int, node: int, rank: int) -> dict[str, Any]:
+        """One of the longest of a node's newest executions."""
+        with self.watch.lock:
+            return longest_of(nodes.executions(self.watch.trace, process, graph, node), rank)
 
     def graphs(self) -> dict[str, Any]:
         """Those that were computed."""

@@ -93,6 +93,10 @@ class Source(ABC):
         """Occurrence: the next execution of a node after a moment, or the last before one."""
 
     @abstractmethod
+    def longest(self, process: int, graph: int, node: int, rank: int) -> dict[str, Any]:
+        """Occurrence, and a `count` of all: the execution of a node that took longest (rank 0), or the next longest."""
+
+    @abstractmethod
     def graphs(self) -> dict[str, Any]:
         """Graphs: those that were computed."""
 

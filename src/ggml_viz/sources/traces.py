@@ -26,6 +26,7 @@ from ggml_viz.sources.answering import (
     describe_tables,
     describe_trace,
     found,
+    longest_of,
     occurrence_of,
     series_of,
     some_rows,
@@ -298,6 +299,14 @@ class TraceSource(Source):
     ) -> dict[str, Any]:
         """The next or the last execution of a node."""
         return occurrence_of(self._trace(), process, graph, node, after_s, before_s)
+
+    def longest(self, process: int, graph: int, node: int, rank: int) -> dict[str, Any]:
+        """One of the longest executions of a node."""
+        trace = self._trace()
+        executions = self._sometimes(
+            ("executions", process, graph, node), lambda: nodes.executions(trace, process, graph, node)
+        )
+        return longest_of(executions, rank)
 
     def graphs(self) -> dict[str, Any]:
         """Those that were computed."""

@@ -11,6 +11,7 @@ import numpy as np
 from ggml_viz.analysis.roofline import floor_s
 from ggml_viz.errors import UserError
 from ggml_viz.machine import machine_of
+from ggml_viz.model.growing import GrowingProcess
 from ggml_viz.model.kinds import kind_index
 from ggml_viz.model.measured import NO_LAYER, shape_of
 from ggml_viz.model.nodes import UNKNOWN_OP
@@ -20,6 +21,8 @@ from ggml_viz.model.table import Text
 from ggml_viz.native import fold_spans
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy.typing as npt
 
     from ggml_viz.model.graph import Graph
@@ -274,6 +277,37 @@ def occurrence(
             if begin < before_s if before_s is not None else begin > moment_s:
                 return {"run": run, "begin_s": begin, "end_s": end}
     return None
+
+
+def executions(trace: Trace, process: int, graph: int, node: int) -> list[Occurrence]:
+    """All executions of a node, the longest first; of a process that still runs only the newest.
+
+    Args:
+        trace: The trace.
+        process: Index of the process.
+        graph: Number of the graph.
+        node: Index of the node in the graph.
+    """
+    watched = _process(trace, process)
+    runs = np.sort(watched.runs.number[watched.runs.graph == graph])
+    parts: Iterable[Structured]
+    if isinstance(watched, GrowingProcess):
+        parts = (fold_spans(watched.nodes_of(run)) for run in runs[-_MOST_RUNS:].tolist())
+    else:
+        parts = (spans for _, spans in watched.nodes())
+    # What nodes() yields is overwritten by what it yields next.
+    mine = [spans[(spans["node"] == node) & np.isin(spans["run"], runs)] for spans in parts]
+    if not mine:
+        return []
+    spans = np.concatenate(mine)
+    begin_s, end_s = _since_s(trace, watched, spans["begin"]), _since_s(trace, watched, spans["end"])
+    order = np.argsort(begin_s - end_s, kind="stable")
+    return [
+        {"run": run, "begin_s": begin, "end_s": end}
+        for run, begin, end in zip(
+            spans["run"][order].tolist(), begin_s[order].tolist(), end_s[order].tolist(), strict=True
+        )
+    ]
 
 
 def describe_node(trace: Trace, process: int, run: int, node: int) -> NodeDetails:

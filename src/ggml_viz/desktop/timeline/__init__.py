@@ -1,0 +1,1 @@
+"""What the Timeline panel is made of: arithmetic of views, tiles, lanes and pictures, apart from drawing."""
