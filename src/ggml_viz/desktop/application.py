@@ -10,7 +10,10 @@ from imgui_bundle import hello_imgui
 
 from ggml_viz.desktop.actions import Action
 from ggml_viz.desktop.panel import Panel
+from ggml_viz.desktop.panels.compare import Compare
+from ggml_viz.desktop.panels.graph import Graph
 from ggml_viz.desktop.panels.overview import Overview
+from ggml_viz.desktop.panels.tensor import Tensor
 from ggml_viz.desktop.preferences import Preferences
 from ggml_viz.desktop.window import Window
 from ggml_viz.desktop.workspace import Workspace
@@ -19,7 +22,7 @@ from ggml_viz.sources.processes import LiveProcesses
 from ggml_viz.sources.source import Catalog, Provider
 from ggml_viz.sources.traces import TraceFiles
 
-PANELS: Sequence[type[Panel]] = (Overview,)
+PANELS: Sequence[type[Panel]] = (Overview, Graph, Tensor, Compare)
 
 
 class Application:
