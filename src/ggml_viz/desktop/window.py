@@ -89,7 +89,10 @@ class Window:
 
     def bring_to_front(self, title: str) -> None:
         """Shows a panel, opened again if it was closed."""
-        self.params.docking_params.dockable_window_of_name(title).is_visible = True
+        window = self.params.docking_params.dockable_window_of_name(title)
+        if window is None:
+            return
+        window.is_visible = True
         self.params.docking_params.focus_dockable_window(title)
 
     def _make_params(self, folder: Path | None) -> Any:

@@ -94,6 +94,8 @@ def row_hint(change: dict[str, Any]) -> str:
         for end, side in (("a", "before"), ("b", "after"))
         if change[f"{end}_executions"] and change[f"{end}_median_s"]
     ]
+    if change["ratio"]:
+        lines.append(f"ratio of medians {ratio(change)} (95 %)")
     if change["p_corrected"] is not None:
         lines.append(f"p {chance(change['p_corrected'])}, corrected for all that was compared")
     layers = sorted({d["layer"] for d in change["details"] if d["verdict"] == change["verdict"]} - {-1, None})
@@ -132,10 +134,10 @@ def interval(phase: dict[str, Any]) -> str:
     return f"{signed(1 / high - 1)} … {signed(1 / low - 1)}" if low and high else ""
 
 
-def ratio(change: dict[str, Any]) -> str:
-    """The ratio of medians, with its interval."""
+def ratio(change: dict[str, Any], with_interval: bool = True) -> str:
+    """The ratio of medians."""
     if not change["ratio"]:
         return ""
     low, high = change["ratio_low"], change["ratio_high"]
-    ends = f"  {low:.2f} … {high:.2f}" if low and high else ""
+    ends = f"  {low:.2f} … {high:.2f}" if low and high and with_interval else ""
     return f"×{change['ratio']:.2f}{ends}"

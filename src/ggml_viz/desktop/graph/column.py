@@ -10,7 +10,7 @@ from imgui_bundle import imgui
 from ggml_viz.desktop import draw
 from ggml_viz.desktop.graph import words
 from ggml_viz.desktop.graph.colours import BYTES, TIME
-from ggml_viz.desktop.theme import packed
+from ggml_viz.desktop.theme import packed, vec4
 from ggml_viz.desktop.workspace import Workspace
 from ggml_viz.numbers import duration, percent
 from ggml_viz.views.palette import HEAT
@@ -63,7 +63,8 @@ class Column:
             self.current = opened
         self.current = min(self.current, max(len(layers) - 1, 0))
         chosen = self._keys(len(layers), opened)
-        columns = 3 + (len(self._roles) if shows_roles else 0)
+        # Their names lean over what is at the right of them.
+        columns = 3 + (len(self._roles) + 1 if shows_roles else 0)
         flags = imgui.TableFlags_.scroll_y | imgui.TableFlags_.sizing_fixed_fit | imgui.TableFlags_.pad_outer_x
         if shows_roles:
             flags |= imgui.TableFlags_.highlight_hovered_column
@@ -71,12 +72,14 @@ class Column:
         if not imgui.begin_table(f"layers {columns}", columns, flags, (0, imgui.get_content_region_avail().y)):
             return chosen
         em = imgui.get_font_size()
-        imgui.table_setup_column("layer", imgui.TableColumnFlags_.width_fixed, 5 * em)
+        imgui.table_setup_column("layer", imgui.TableColumnFlags_.width_fixed, 4.4 * em)
         imgui.table_setup_column("##bar", imgui.TableColumnFlags_.width_stretch)
-        imgui.table_setup_column("a run", imgui.TableColumnFlags_.width_fixed, 5 * em)
+        imgui.table_setup_column("a run", imgui.TableColumnFlags_.width_fixed, 4.4 * em)
         for role in self._roles if shows_roles else ():
             angled = imgui.TableColumnFlags_.angled_header | imgui.TableColumnFlags_.no_header_label
             imgui.table_setup_column(role, imgui.TableColumnFlags_.width_fixed | angled, 1.4 * em)
+        if shows_roles:
+            imgui.table_setup_column("##lean", imgui.TableColumnFlags_.width_fixed, 4 * em)
         imgui.table_setup_scroll_freeze(0, 2 if shows_roles else 1)
         if shows_roles:
             imgui.table_angled_headers_row()
@@ -124,13 +127,19 @@ class Column:
         name = "outside" if layer["layer"] is None else layer["name"]
         is_marked = row == (self.current if opened is None else opened)
         flags = imgui.SelectableFlags_.span_all_columns | imgui.SelectableFlags_.allow_overlap
+        # The heat of its cells is to be seen through the mark.
+        for which, strength in ((imgui.Col_.header, 0.16), (imgui.Col_.header_hovered, 0.1)):
+            imgui.push_style_color(which, vec4(theme.ink, strength))
         clicked = imgui.selectable(f"{name}##{row}", is_marked, flags)[0]
+        imgui.pop_style_color(2)
         over = imgui.table_get_hovered_column() if imgui.is_item_hovered() else -1
         if self._scroll_to == row:
             imgui.set_scroll_here_y(0.5)
             self._scroll_to = None
         if over >= 0:
-            draw.hint(self._told(layer, runs, is_timed, self._roles[over - 3] if over > 2 else None))
+            draw.hint(
+                self._told(layer, runs, is_timed, self._roles[over - 3] if 2 < over < 3 + len(self._roles) else None)
+            )
         imgui.table_next_column()
         self._bar(words.layer_amount(layer, measure) / most)
         draw.number(words.layer_told(layer, measure, runs, is_timed))

@@ -51,6 +51,8 @@ class Scene:
                 lines.append((*begin, *end))
                 edge_of.append(number)
         self.lines = np.array(lines, np.float32).reshape(-1, 4)
+        begins, ends_at = self.lines[:, :2], self.lines[:, 2:]
+        self._around = np.concatenate([np.minimum(begins, ends_at), np.maximum(begins, ends_at)], axis=1)
         self.edge_of = np.array(edge_of, np.intp)
         self.ends = np.array(ends, np.intp).reshape(-1, 2)
 
@@ -61,9 +63,8 @@ class Scene:
 
     def visible_lines(self, left: float, top: float, right: float, bottom: float) -> npt.NDArray[np.intp]:
         """Which lines may be seen in a part of the sheet: indices."""
-        across, down = np.sort(self.lines[:, 0::2], axis=1), np.sort(self.lines[:, 1::2], axis=1)
-        seen = (across[:, 0] <= right) & (across[:, 1] >= left) & (down[:, 0] <= bottom) & (down[:, 1] >= top)
-        return np.flatnonzero(seen)
+        at = self._around
+        return np.flatnonzero((at[:, 0] <= right) & (at[:, 2] >= left) & (at[:, 1] <= bottom) & (at[:, 3] >= top))
 
     def at(self, x: float, y: float) -> int | None:
         """The box at a place of the sheet."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from imgui_bundle import imgui
 
 from ggml_viz.desktop import bulk
@@ -20,6 +21,7 @@ from ggml_viz.desktop.workspace import Workspace
 _FONT = 12.0
 # Smaller text, as a share of the window's, is not read.
 _LEAST_TEXT = 0.5
+_SHORT_TEXT = 0.72
 _LEAF_TEXT = 0.86
 _WHEEL = 1.2
 _STRIPE = 0.3 * _FONT
@@ -60,8 +62,14 @@ class Sheet:
         self._scene: Scene | None = None
         self._painted: tuple[Any, Painted] | None = None
         self._texts: dict[tuple[int, str], tuple[str, str, str, str, float]] = {}
+        self._lit: tuple[Any, npt.NDArray[np.bool_], npt.NDArray[np.bool_]] = (
+            None,
+            np.empty(0, bool),
+            np.empty(0, bool),
+        )
         self._size = (0.0, 0.0)
         self._last: Camera | None = None
+        self._shortened: dict[int, str] = {}
         self._travelled = 0.0
         self.camera: Camera | None = None
         self.pointed: int | None = None
@@ -72,6 +80,7 @@ class Sheet:
         """Shows a scene; another one from its beginning, one that only has newer numbers as the last one was seen."""
         self._scene, self._painted = scene, None
         self._texts.clear()
+        self._shortened.clear()
         if is_other:
             self.camera = None
             self.current = scene.first_inside()
@@ -129,8 +138,9 @@ class Sheet:
         lines.push_clip_rect((at.x, at.y), (at.x + width, at.y + height), True)
         seen = self._part(camera, width, height)
         lit = [self.pointed] if self.pointed is not None else chosen
-        self._draw_lines(lines, scene, seen, lit)
-        self._draw_boxes(lines, scene, seen, measure, chosen, lit)
+        self._light(scene, lit)
+        self._draw_lines(lines, scene, seen)
+        self._draw_boxes(lines, scene, seen, measure, chosen)
         lines.pop_clip_rect()
         lines.add_rect((at.x, at.y), (at.x + width, at.y + height), packed(self._space.theme.line))
         return hit
@@ -167,7 +177,7 @@ class Sheet:
             if not (imgui.is_item_active() and self._travelled > io.mouse_drag_threshold):
                 self.pointed = scene.at((camera.left + across) / camera.scale, (camera.top + down) / camera.scale)
         if imgui.is_item_deactivated() and self._travelled <= io.mouse_drag_threshold and self.pointed is not None:
-            hit = Hit(self.pointed, imgui.get_mouse_clicked_count(0) == 2 or io.mouse_clicked_last_count[0] == 2)
+            hit = Hit(self.pointed, int(io.mouse_clicked_last_count[0]) == 2)
             self.current = self.pointed
         self.camera = camera
         return self._keys() or hit
@@ -197,13 +207,22 @@ class Sheet:
         left, top = camera.left / camera.scale, camera.top / camera.scale
         return left, top, left + width / camera.scale, top + height / camera.scale
 
-    def _draw_lines(self, lines: Any, scene: Scene, seen: tuple[float, ...], lit: list[int]) -> None:
+    def _light(self, scene: Scene, boxes: list[int]) -> None:
+        """Finds which edges, and which boxes at their other ends, stand out with some boxes."""
+        if self._lit[0] == (scene, boxes):
+            return
+        related = np.zeros(len(scene.nodes), bool)
+        for others in scene.joined(boxes):
+            related[others] = True
+        self._lit = (scene, list(boxes)), scene.edges_of(boxes), related
+
+    def _draw_lines(self, lines: Any, scene: Scene, seen: tuple[float, ...]) -> None:
         theme, camera = self._space.theme, self.camera
         assert camera is not None
         chosen = scene.visible_lines(*seen)
         across, down = self.origin[0] - camera.left, self.origin[1] - camera.top
         ends = scene.lines[chosen] * camera.scale + np.array([across, down, across, down], np.float32)
-        bright = scene.edges_of(lit)[scene.edge_of[chosen]]
+        bright = self._lit[1][scene.edge_of[chosen]]
         plain, strong = packed(theme.mixed(theme.faint, 0.75)), packed(theme.ink)
         # What is lit lies on top.
         for is_lit, colour, wide in ((False, plain, 1.0), (True, strong, 2.0)):
@@ -214,18 +233,14 @@ class Sheet:
                     middle = (x + to_x) / 2
                     lines.add_bezier_cubic((x, y), (middle, y), (middle, to_y), (to_x, to_y), colour, wide)
 
-    def _draw_boxes(
-        self, lines: Any, scene: Scene, seen: tuple[float, ...], measure: str, chosen: list[int], lit: list[int]
-    ) -> None:
+    def _draw_boxes(self, lines: Any, scene: Scene, seen: tuple[float, ...], measure: str, chosen: list[int]) -> None:
         theme, camera = self._space.theme, self.camera
         assert camera is not None
         boxes = scene.visible_boxes(*seen)
         painted = self.painted(measure)
         across, down = self.origin[0] - camera.left, self.origin[1] - camera.top
         outer = scene.boxes[boxes] * camera.scale + np.array([across, down, across, down], np.float32)
-        related = np.zeros(len(scene.nodes), bool)
-        for others in scene.joined(lit):
-            related[others] = True
+        related = self._lit[2]
         borders = np.where(related[boxes], packed(theme.ink), packed(theme.mixed(theme.faint, 0.7)))
         borders[scene.outside[boxes] & ~related[boxes]] = packed(theme.line)
         inner = outer + np.array([1, 1, -1, -1], np.float32)
@@ -244,10 +259,30 @@ class Sheet:
         if self.current is not None and imgui.is_window_focused() and imgui.get_io().nav_visible:
             left, top, right, bottom = self.on_screen(self.current)
             lines.add_rect((left - 4, top - 4), (right + 4, bottom + 4), packed(theme.faint), 2.0, 1.0)
-        size = round(_FONT * camera.scale)
-        if size >= _LEAST_TEXT * imgui.get_font_size():
+        em = imgui.get_font_size()
+        if _FONT * camera.scale >= _LEAST_TEXT * em:
             for box, (left, top, right, bottom) in zip(boxes.tolist(), outer.tolist(), strict=True):
                 self._write(lines, box, measure, (left, top, right, bottom), theme)
+        else:
+            self._write_short(lines, boxes[inside], outer[inside], packed(theme.ink))
+
+    def _write_short(self, lines: Any, boxes: npt.NDArray[np.intp], at: npt.NDArray[np.float32], ink: int) -> None:
+        """Only what computes them, where there is room for no more; where there is not even for that, nothing."""
+        assert self._scene is not None
+        assert self.camera is not None
+        em = imgui.get_font_size()
+        size = round(_SHORT_TEXT * em)
+        if self.camera != self._last:
+            self._shortened.clear()
+            self._last = self.camera
+        high = at[:, 3] - at[:, 1] >= size
+        for box, (left, top, right, bottom) in zip(boxes[high].tolist(), at[high].tolist(), strict=True):
+            text = self._shortened.get(box)
+            if text is None:
+                room = (right - left - 0.6 * em) * em / size
+                text = cut(self._scene.nodes[box]["op"], room) if room > 2 * em else ""
+                self._shortened[box] = text
+            lines.add_text(imgui.get_font(), size, (left + 0.35 * em, (top + bottom - size) / 2), ink, text)
 
     def _write(self, lines: Any, box: int, measure: str, at: tuple[float, float, float, float], theme: Theme) -> None:
         assert self._scene is not None

@@ -17,6 +17,8 @@ from ggml_viz.numbers import plural
 from ggml_viz.sources.source import Source
 
 _FEW = 12
+# With less room, what hints say too is left out.
+_WIDE_EM = 56
 _BY = {"operations": "op and role", "ops": "op", "roles": "role"}
 
 
@@ -235,6 +237,7 @@ class Compare(Panel):
     def _explained(self, diff: dict[str, Any], phase: dict[str, Any]) -> None:
         draw.heading(words.phase_title(phase))
         phases = [row["phase"] for row in diff["phases"] if row["ratio"] is not None]
+        imgui.push_style_var(imgui.StyleVar_.frame_border_size, 1.0)
         if len(phases) > 1:
             for name in phases:
                 if imgui.radio_button(name, name == phase["phase"]):
@@ -247,9 +250,11 @@ class Compare(Panel):
             imgui.same_line()
             if imgui.radio_button(f"{name}##by", by == self.by):
                 self.by = by
+        imgui.pop_style_var()
         rows = self._rows(diff, phase)
         largest = max((abs(row.share) for row in rows), default=0.0) or 1e-12
         flags = imgui.TableFlags_.row_bg | imgui.TableFlags_.sizing_fixed_fit
+        is_narrow = imgui.get_content_region_avail().x < _WIDE_EM * imgui.get_font_size()
         if imgui.begin_table("explained", 7, flags):
             names = ("what explains it", "##drawn", "change", "before", "after", "ratio", "##verdict")
             hints = {
@@ -259,8 +264,8 @@ class Compare(Panel):
                 "ratio": "Of medians, with the 95 % interval.",
             }
             _header(names, hints, stretched="##drawn")
-            for number, row in enumerate(rows if self._all else rows[:_FEW]):
-                self._row(number, row, largest)
+            for row in rows if self._all else rows[:_FEW]:
+                self._row(row, largest, is_narrow)
             imgui.end_table()
         if len(rows) > _FEW and imgui.small_button("Fewer" if self._all else plural(len(rows) - _FEW, "more", "more")):
             self._all = not self._all
@@ -278,7 +283,7 @@ class Compare(Panel):
             self._shown = key, words.rows_of(diff, phase, self.by)
         return self._shown[1]
 
-    def _row(self, number: int, row: words.Row, largest: float) -> None:
+    def _row(self, row: words.Row, largest: float, is_narrow: bool) -> None:
         theme = self.space.theme
         is_same = row.verdict == "same"
         imgui.table_next_row()
@@ -295,10 +300,12 @@ class Compare(Panel):
         draw.number(words.time(row.b_s))
         imgui.table_next_column()
         if row.change is not None:
-            imgui.text_unformatted(words.ratio(row.change))
+            imgui.text_unformatted(words.ratio(row.change, with_interval=not is_narrow))
+            draw.hint(words.row_hint(row.change))
             if row.change["shapes_differ"]:
                 imgui.same_line()
-                imgui.text_disabled("other shapes")
+                imgui.text_disabled("shapes?" if is_narrow else "other shapes")
+                draw.hint("Its shapes are others on the two sides, so that more than the build differs.")
         if row.change is not None:
             self._verdict(row.verdict)
 

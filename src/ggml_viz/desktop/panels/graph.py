@@ -217,7 +217,9 @@ class Graph(Panel):
         room = imgui.get_content_region_avail().x
         if not is_single and room > 34 * em:
             flags = imgui.ChildFlags_.resize_x
-            if imgui.begin_child("column", (min(17 * em, 0.3 * room), 0), flags, imgui.WindowFlags_.no_nav_inputs):
+            if imgui.begin_child(
+                "column", (min(17 * em, max(0.3 * room, 13.5 * em)), 0), flags, imgui.WindowFlags_.no_nav_inputs
+            ):
                 self._open_row(self._column.draw(layers, runs, self.measure, opened), layers)
             imgui.end_child()
             imgui.same_line()
@@ -229,7 +231,7 @@ class Graph(Panel):
     def _sheet_head(self, layers: list[dict[str, Any]], runs: int, opened: int, is_single: bool) -> None:
         layer = layers[opened]
         if not is_single:
-            if imgui.small_button("All layers"):
+            if imgui.button("All layers"):
                 self.is_open = False
             draw.hint("Esc")
             imgui.same_line()
@@ -245,13 +247,15 @@ class Graph(Panel):
             imgui.end_disabled()
             draw.hint("The layer behind")
             imgui.same_line()
-        if imgui.small_button("Fit"):
+        if imgui.button("Fit"):
             self.sheet.fit()
         draw.hint("Shows all of it. Key: F. The wheel zooms, dragging moves it.")
         imgui.same_line()
+        imgui.align_text_to_frame_padding()
         imgui.text("the whole graph" if is_single else layer["name"])
         imgui.same_line()
         imgui.text_disabled(words.layer_line(layer, runs))
+        draw.hint(words.layer_line(layer, runs))
         if is_single:
             imgui.push_text_wrap_pos(0.0)
             imgui.text_disabled("The names of this graph's tensors do not tell layers, so all its nodes are here.")
@@ -323,6 +327,8 @@ class Graph(Panel):
             [scene.nodes[other]["name"] or scene.nodes[other]["op"] for other in others]
             for others in scene.joined([box])
         )
+        # Other boxes are beneath it.
+        imgui.set_next_window_bg_alpha(1.0)
         if not imgui.begin_tooltip():
             return
         imgui.push_text_wrap_pos(imgui.get_font_size() * 30)
@@ -378,10 +384,12 @@ class Graph(Panel):
                 imgui.push_style_color(imgui.Col_.text, vec4(self.space.theme.faint))
                 imgui.text_unformatted(name)
                 imgui.pop_style_color()
-        more = "frame: from outside the layer · arrows and Enter choose, F fits, Esc goes back"
-        if imgui.calc_text_size(more).x + 2 * imgui.get_font_size() < imgui.get_content_region_avail().x * 0.6:
-            imgui.same_line(0, 2 * imgui.get_font_size())
+        imgui.same_line(0, 2 * imgui.get_font_size())
+        more = "grey: from outside the layer · arrows and Enter choose, F fits, Esc goes back"
+        if imgui.calc_text_size(more).x < imgui.get_content_region_avail().x:
             imgui.text_disabled(more)
+        else:
+            imgui.new_line()
 
     def _keys(self, layers: list[dict[str, Any]], opened: int | None, is_single: bool) -> None:
         """Esc leads out by one level: from the node to the layer, from that to all layers."""

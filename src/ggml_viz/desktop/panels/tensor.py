@@ -123,7 +123,7 @@ class Tensor(Panel):
             if imgui.button("Show in the timeline" if chosen.run is None else "Next in the timeline"):
                 self._going.go(replace(chosen, node=details["node"]))
             draw.hint("Goes to its next execution.")
-            imgui.same_line()
+            self._same_line_if_room("Show in the graph")
         if imgui.button("Show in the graph"):
             self.space.to_front.append("Graph")
         draw.hint("Its layer is opened there.")
@@ -136,14 +136,31 @@ class Tensor(Panel):
         for number, row in enumerate(rows[:_MOST_SHOWN]):
             if imgui.text_link(f"{row['name'] or row['op']}##{number}"):
                 self.space.choose(Chosen(details["process"], details["graph"], row["node"]))
-            imgui.same_line()
             op = "" if row["op"] == "NONE" else f"{row['op']} "
-            imgui.text_disabled(f"{op}{row['type']} {row['shape']}")
+            self._beside(f"{op}{row['type']} {row['shape']}")
         left = max(len(rows) - _MOST_SHOWN, 0) + more
         if left:
             imgui.text_disabled(f"and {left} more")
             draw.hint("\n".join(row["name"] or row["op"] for row in rows[_MOST_SHOWN:]))
         imgui.pop_id()
+
+    def _beside(self, text: str) -> None:
+        """What explains the last item, beneath it where there is no room beside it."""
+        if self._same_line_if_room(text):
+            imgui.text_disabled(text)
+            return
+        imgui.indent()
+        imgui.text_disabled(text)
+        imgui.unindent()
+
+    def _same_line_if_room(self, text: str) -> bool:
+        style = imgui.get_style()
+        right = imgui.get_item_rect_max().x + style.item_spacing.x + 2 * style.frame_padding.x
+        edge = imgui.get_cursor_screen_pos().x + imgui.get_content_region_avail().x
+        has_room = right + imgui.calc_text_size(text).x <= edge
+        if has_room:
+            imgui.same_line()
+        return bool(has_room)
 
     def _execution(self, chosen: Chosen, span: dict[str, Any] | None) -> None:
         if chosen.run is None:
