@@ -68,6 +68,7 @@ class Graph(Panel):
         self._boxes: tuple[Any, list[int]] = (None, [])
         self._reveal = False
         self._was_focused = False
+        self._entering = False
 
     def draw(self) -> None:
         """Draws it."""
@@ -152,6 +153,8 @@ class Graph(Panel):
 
     def _open(self, layer: int | None) -> None:
         self.space.layer = self._seen_layer = layer
+        # Keys lead through its nodes at once, but not from layer to layer.
+        self._entering |= not self.is_open
         self.is_open = True
 
     def _follow(self, source: Source) -> None:
@@ -193,9 +196,17 @@ class Graph(Panel):
 
     def _overview(self, layers: list[dict[str, Any]], runs: int) -> None:
         imgui.text_disabled("Choose a layer to see its nodes: with the mouse, or with the arrow keys and Enter.")
+        self._enter()
         if imgui.begin_child("layers alone", (0, 0), 0, imgui.WindowFlags_.no_nav_inputs):
             self._open_row(self._column.draw(layers, runs, self.measure, None), layers)
         imgui.end_child()
+
+    def _enter(self) -> None:
+        """Gives the next part the keys, if the panel has them."""
+        if self._entering and not imgui.is_any_mouse_down():
+            self._entering = False
+            if self._was_focused:
+                imgui.set_next_window_focus()
 
     def _open_row(self, row: int | None, layers: list[dict[str, Any]]) -> None:
         if row is None:
@@ -232,7 +243,8 @@ class Graph(Panel):
         layer = layers[opened]
         if not is_single:
             if imgui.button("All layers"):
-                self.is_open = False
+                self.is_open, self._entering = False, True
+                self._column.go_to(opened)
             draw.hint("Esc")
             imgui.same_line()
             imgui.begin_disabled(opened == 0)
@@ -284,6 +296,7 @@ class Graph(Panel):
         below = imgui.get_text_line_height_with_spacing() * (2 if scene.left_out else 1)
         room = imgui.get_content_region_avail()
         frame = imgui.WindowFlags_.no_scrollbar | imgui.WindowFlags_.no_scroll_with_mouse
+        self._enter()
         if imgui.begin_child("frame", (0, max(room.y - below, 1)), 0, frame | imgui.WindowFlags_.no_nav_inputs):
             hit = self.sheet.draw(self.measure, chosen, (room.x, max(room.y - below, 1)))
             if self._reveal and self.sheet.camera is not None:
@@ -394,6 +407,12 @@ class Graph(Panel):
     def _keys(self, layers: list[dict[str, Any]], opened: int | None, is_single: bool) -> None:
         """Esc leads out by one level: from the node to the layer, from that to all layers."""
         focused = imgui.is_window_focused(imgui.FocusedFlags_.root_and_child_windows)
+        if (
+            focused
+            and not self._was_focused
+            and not imgui.is_window_hovered(imgui.HoveredFlags_.root_and_child_windows)
+        ):
+            self._entering = True  # by its tab or a key, not by a click on a part of it
         # What closes a popup is not for us.
         ours = focused and self._was_focused and not imgui.get_io().want_text_input
         self._was_focused = focused
@@ -403,5 +422,5 @@ class Graph(Panel):
             self.space.choose(None)
             self._own = self._followed = None
         elif not is_single:
-            self.is_open = False
+            self.is_open, self._entering = False, True
             self._column.go_to(opened)
