@@ -13,9 +13,12 @@ from ggml_viz.desktop.command_palette import CommandPalette
 from ggml_viz.desktop.help import Help
 from ggml_viz.desktop.opening import Dropping, Opening
 from ggml_viz.desktop.panel import Panel
+from ggml_viz.desktop.panels.compare import Compare
+from ggml_viz.desktop.panels.graph import Graph
 from ggml_viz.desktop.panels.memory import Memory
 from ggml_viz.desktop.panels.ops import Ops
 from ggml_viz.desktop.panels.overview import Overview
+from ggml_viz.desktop.panels.tensor import Tensor
 from ggml_viz.desktop.panels.threads import Threads
 from ggml_viz.desktop.panels.timeline import Timeline
 from ggml_viz.desktop.preferences import THEMES, Preferences
@@ -27,7 +30,7 @@ from ggml_viz.sources.processes import LiveProcesses
 from ggml_viz.sources.source import Catalog, Provider
 from ggml_viz.sources.traces import TraceFiles
 
-PANELS: Sequence[type[Panel]] = (Overview, Timeline, Ops, Threads, Memory)
+PANELS: Sequence[type[Panel]] = (Overview, Timeline, Graph, Ops, Threads, Memory, Compare, Tensor)
 _DIGITS = (
     *(imgui.Key._1, imgui.Key._2, imgui.Key._3, imgui.Key._4, imgui.Key._5),
     *(imgui.Key._6, imgui.Key._7, imgui.Key._8, imgui.Key._9),

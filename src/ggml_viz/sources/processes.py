@@ -42,6 +42,7 @@ from ggml_viz.trace.definitions import DETAIL_NAMES
 from ggml_viz.views import graph as graph_view
 from ggml_viz.views import memory as memory_view
 from ggml_viz.views import nodes
+from ggml_viz.views import tensor as tensor_view
 
 _LOG = logging.getLogger("ggml_viz.sources")
 
@@ -299,6 +300,11 @@ class LiveSource(Source):
         """Its nodes, set out."""
         with self.watch.lock:
             return found(lambda: graph_view.layer_layout(self.watch.trace, process, graph, layer))
+
+    def tensor(self, process: int, graph: int, node: int) -> dict[str, Any]:
+        """All that is known of a tensor of a graph."""
+        with self.watch.lock:
+            return found(lambda: tensor_view.tensor_details(self.watch.trace, process, graph, node))
 
     def memory(self) -> dict[str, Any]:
         """Buffers over time."""

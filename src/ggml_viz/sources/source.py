@@ -109,6 +109,10 @@ class Source(ABC):
         """Layer: its nodes, set out; None: those outside layers."""
 
     @abstractmethod
+    def tensor(self, process: int, graph: int, node: int) -> dict[str, Any]:
+        """Tensor: all that is known of a node of a graph, or of a tensor that it reads, by its index there."""
+
+    @abstractmethod
     def memory(self) -> dict[str, Any]:
         """Memory: buffers over time."""
 
