@@ -88,8 +88,8 @@ class Scene:
 
     def edges_of(self, boxes: list[int]) -> npt.NDArray[np.bool_]:
         """Which edges begin or end at some boxes: [edges]."""
-        lit: npt.NDArray[np.bool_] = np.isin(self.ends, boxes).any(axis=1)
-        return lit
+        lit = np.isin(self.ends, boxes)
+        return lit[:, 0] | lit[:, 1]
 
     def joined(self, boxes: list[int]) -> tuple[list[int], list[int]]:
         """The boxes that some boxes read, and those that read them."""
