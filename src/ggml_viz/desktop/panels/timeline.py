@@ -183,7 +183,8 @@ class Timeline(Panel):
         imgui.end_child()
         if side:
             imgui.set_cursor_screen_pos((top.x + room.x - side, top.y))
-            if imgui.begin_child("##range", (side, room.y), imgui.ChildFlags_.borders):
+            bars = imgui.WindowFlags_.horizontal_scrollbar
+            if imgui.begin_child("##range", (side, room.y), imgui.ChildFlags_.borders, bars):
                 self._range()
             imgui.end_child()
 
