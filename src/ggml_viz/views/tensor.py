@@ -14,17 +14,21 @@ from ggml_viz.machine import machine_of
 from ggml_viz.model.arena import arenas_of, lives_of
 from ggml_viz.model.kinds import kind_index
 from ggml_viz.model.measured import NO_LAYER, shape_of
-from ggml_viz.native import MalformedError, placement_decode
+from ggml_viz.native import MalformedError, fold_spans, placement_decode
 from ggml_viz.views.layer import ChosenGraph, graph_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import numpy.typing as npt
 
     from ggml_viz.model.graph import Graph
     from ggml_viz.model.trace import Process, Trace
 
 # Of a weight that all layers read, or of a hostile graph.
 _MOST_LISTED = 64
+# Of a process that goes on, how long a node took is known by the runs whose records are kept: by so many of them.
+_MOST_RUNS = 64
 
 
 class TensorRow(TypedDict):
@@ -85,6 +89,7 @@ class Times(TypedDict):
     Attributes:
         count: How many there were.
         seconds: All together.
+        of_last: What follows is of so many of them, the last ones; None: of all.
         median_s: The middle one.
         p99_s: Of 100 all but one are shorter.
         min_s: The shortest.
@@ -96,6 +101,7 @@ class Times(TypedDict):
 
     count: int
     seconds: float
+    of_last: int | None
     median_s: float
     p99_s: float
     min_s: float
@@ -368,8 +374,9 @@ def _add_times(details: TensorDetails, trace: Trace, of: ChosenGraph, rows: list
     measured = trace.measured
     chosen = np.array(rows, np.intp)
     chosen = chosen[measured.fused[chosen] == fused]
-    walls_s = measured.walls_s(chosen)
-    if not len(walls_s):
+    keeps_each = trace.watched[of.process].node_times.keeps_each
+    walls_s = measured.walls_s(chosen) if keeps_each else _newest(trace.watched[of.process], of.number, node, fused)
+    if not len(chosen) or not len(walls_s):
         return
     seconds, executions = float(measured.wall_s[chosen].sum()), int(measured.count[chosen].sum())
     median_s, p99_s = quantiles(walls_s, (0.50, 0.99))
@@ -377,6 +384,7 @@ def _add_times(details: TensorDetails, trace: Trace, of: ChosenGraph, rows: list
     details["times"] = {
         "count": executions,
         "seconds": seconds,
+        "of_last": None if keeps_each else len(walls_s),
         "median_s": median_s,
         "p99_s": p99_s,
         "min_s": float(walls_s.min()),
@@ -399,6 +407,18 @@ def _add_times(details: TensorDetails, trace: Trace, of: ChosenGraph, rows: list
     by_bytes = floor_s(machine, threads, math.nan, moved, integer)
     if details["floor_s"] is not None:
         details["floor_by"] = "bytes" if by_bytes == details["floor_s"] else "operations"
+
+
+def _newest(process: Process, graph: int, node: int, fused: int) -> npt.NDArray[np.float64]:
+    """What the last executions of a node took, of a process that does not keep each, in seconds."""
+    runs = process.runs
+    walls_s: list[float] = []
+    for run in runs.number[runs.graph == graph][-_MOST_RUNS:].tolist():
+        records = process.nodes_of(run)
+        for span in fold_spans(records[records["node"] == node]):
+            if int(span["fused"]) == fused:
+                walls_s.append(float(process.clock.seconds(span["end"] - span["begin"])))
+    return np.array(walls_s, np.float64)
 
 
 def _known(value: float) -> float | None:

@@ -16,6 +16,8 @@ from ggml_viz.numbers import duration, percent
 from ggml_viz.views.palette import HEAT
 
 _MOST_ROLES = 16
+# What a role takes of the width, and all that is not one.
+_ROLE_EM, _OTHERS_EM = 2.3, 24
 
 
 class Column:
@@ -58,24 +60,26 @@ class Column:
         # What stands outside of layers takes as much as many of them: its bar goes beyond.
         inner = [layer for layer in layers if layer["layer"] is not None] or layers
         most = max((words.layer_amount(layer, measure) for layer in inner), default=0.0) or 1e-12
-        shows_roles = opened is None and measure == TIME and len(self._roles) > 1
+        em = imgui.get_font_size()
+        room = imgui.get_content_region_avail().x
+        roles = self._roles[: max(int((room - _OTHERS_EM * em) / (_ROLE_EM * em)), 0)]
+        shows_roles = opened is None and measure == TIME and len(roles) > 1
         if opened is not None:
             self.current = opened
         self.current = min(self.current, max(len(layers) - 1, 0))
         chosen = self._keys(len(layers), opened)
         # Their names lean over what is at the right of them.
-        columns = 3 + (len(self._roles) + 1 if shows_roles else 0)
+        columns = 3 + (len(roles) + 1 if shows_roles else 0)
         flags = imgui.TableFlags_.scroll_y | imgui.TableFlags_.sizing_fixed_fit | imgui.TableFlags_.pad_outer_x
         if shows_roles:
             flags |= imgui.TableFlags_.highlight_hovered_column
         # Its columns differ with what is shown, so that each has widths of its own.
         if not imgui.begin_table(f"layers {columns}", columns, flags, (0, imgui.get_content_region_avail().y)):
             return chosen
-        em = imgui.get_font_size()
         imgui.table_setup_column("layer", imgui.TableColumnFlags_.width_fixed, 4.4 * em)
         imgui.table_setup_column("##bar", imgui.TableColumnFlags_.width_stretch)
         imgui.table_setup_column("a run", imgui.TableColumnFlags_.width_fixed, 4.4 * em)
-        for role in self._roles if shows_roles else ():
+        for role in roles if shows_roles else ():
             angled = imgui.TableColumnFlags_.angled_header | imgui.TableColumnFlags_.no_header_label
             imgui.table_setup_column(role, imgui.TableColumnFlags_.width_fixed | angled, 1.4 * em)
         if shows_roles:
@@ -90,7 +94,9 @@ class Column:
             clipper.include_item_by_index(self._scroll_to)
         while clipper.step():
             for row in range(clipper.display_start, clipper.display_end):
-                if self._row(layers[row], row, (runs, measure, is_timed, most, opened, shows_roles)):
+                if self._row(
+                    layers[row], row, (runs, measure, is_timed, most, opened, len(roles) if shows_roles else 0)
+                ):
                     chosen = row
         clipper.end()
         imgui.end_table()
@@ -119,8 +125,8 @@ class Column:
         opening = (imgui.Key.enter, imgui.Key.keypad_enter, imgui.Key.right_arrow)
         return to if opened is None and count and any(imgui.is_key_pressed(key, False) for key in opening) else None
 
-    def _row(self, layer: dict[str, Any], row: int, how: tuple[int, str, bool, float, int | None, bool]) -> bool:
-        runs, measure, is_timed, most, opened, shows_roles = how
+    def _row(self, layer: dict[str, Any], row: int, how: tuple[int, str, bool, float, int | None, int]) -> bool:
+        runs, measure, is_timed, most, opened, role_count = how
         theme = self._space.theme
         imgui.table_next_row()
         imgui.table_next_column()
@@ -137,16 +143,12 @@ class Column:
             imgui.set_scroll_here_y(0.5)
             self._scroll_to = None
         if over >= 0:
-            draw.hint(
-                self._told(layer, runs, is_timed, self._roles[over - 3] if 2 < over < 3 + len(self._roles) else None)
-            )
+            draw.hint(self._told(layer, runs, is_timed, self._roles[over - 3] if 2 < over < 3 + role_count else None))
         imgui.table_next_column()
         self._bar(words.layer_amount(layer, measure) / most)
         draw.number(words.layer_told(layer, measure, runs, is_timed))
-        if shows_roles:
-            for place, share in enumerate(self._cells[row].tolist()):
-                colour = packed(theme.heat(share))
-                imgui.table_set_bg_color(imgui.TableBgTarget_.cell_bg, colour, 3 + place)
+        for place, share in enumerate(self._cells[row, :role_count].tolist()):
+            imgui.table_set_bg_color(imgui.TableBgTarget_.cell_bg, packed(theme.heat(share)), 3 + place)
         return clicked
 
     def _bar(self, share: float) -> None:

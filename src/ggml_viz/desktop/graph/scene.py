@@ -88,8 +88,7 @@ class Scene:
 
     def edges_of(self, boxes: list[int]) -> npt.NDArray[np.bool_]:
         """Which edges begin or end at some boxes: [edges]."""
-        lit = np.isin(self.ends, boxes)
-        return lit[:, 0] | lit[:, 1]
+        return np.isin(self.ends[:, 0], boxes) | np.isin(self.ends[:, 1], boxes)
 
     def joined(self, boxes: list[int]) -> tuple[list[int], list[int]]:
         """The boxes that some boxes read, and those that read them."""

@@ -106,7 +106,7 @@ class Compare(Panel):
             "Two recordings are needed: one from before a change, one from after it. Open another trace: with the menu "
             "File, by dropping it on the window, or both at once:"
         )
-        _command("ggml-viz desktop before.ggmlviz after.ggmlviz")
+        _command("ggml-viz view before.ggmlviz after.ggmlviz")
         imgui.text_wrapped("Differences between two runs are known best from several recordings of each, made in turn:")
         _command("ggml-viz diff --a before/*.ggmlviz --b after/*.ggmlviz")
 

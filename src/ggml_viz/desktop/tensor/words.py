@@ -75,15 +75,17 @@ def times(details: dict[str, Any]) -> list[Fact]:
     taken = details["times"]
     if taken is None:
         return [Fact("took", "not timed"), *_limits(details)]
+    last = taken["of_last"]
+    of = f"the last {last} of {taken['count']}" if last is not None else f"{taken['count']}"
     how = (
-        f"{taken['count']} executions: median {duration(taken['median_s']).strip()}, p99 "
-        f"{duration(taken['p99_s']).strip()}. From the first thread's begin until the closing barrier opened."
+        f"Of {of} executions: median {duration(taken['median_s']).strip()}, p99 {duration(taken['p99_s']).strip()}. "
+        "From the first thread's begin until the closing barrier opened."
     )
     all_s = taken["work_s"] + taken["wait_s"]
     waits = f"{percent(taken['wait_s'] / all_s)} waiting" if all_s else ""
     return [
         Fact("count", count(taken["count"]), f"{duration(taken['seconds']).strip()} in all", how),
-        Fact("median", duration(taken["median_s"]).strip(), hint=how),
+        Fact("median", duration(taken["median_s"]).strip(), f"of the last {last}" if last is not None else "", how),
         Fact("p99", duration(taken["p99_s"]).strip(), hint=how),
         Fact("min", duration(taken["min_s"]).strip(), hint=how),
         Fact("max", duration(taken["max_s"]).strip(), hint=how),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.tracefile import trace_from_text
+from tests.unit.test_growing import grown
 from tests.unit.test_views import MODEL, NODES, RUN_US, RUNS, WAIT_US, WORK_US, begin_us
 
 from ggml_viz.desktop.compare import words as diff_words
@@ -96,7 +97,7 @@ def test_its_executions_are_those_that_were_measured(trace: Trace) -> None:
     took = (WORK_US + WAIT_US) * 1e-6
     times = shown["times"]
     assert times["count"] == RUNS
-    assert times["threads"] == 2
+    assert (times["threads"], times["of_last"]) == (2, None)
     for name in ("median_s", "p99_s", "min_s", "max_s"):
         assert times[name] == pytest.approx(took, rel=1e-5)
     assert times["seconds"] == pytest.approx(RUNS * took)
@@ -110,6 +111,17 @@ def test_its_executions_are_those_that_were_measured(trace: Trace) -> None:
     by_operations = shown["flops"] / (shown["peak_gflops"] * 1e9)
     assert shown["floor_s"] == pytest.approx(max(by_bytes, by_operations))
     assert shown["floor_by"] == ("bytes" if by_bytes > by_operations else "operations")
+
+
+def test_of_a_process_that_goes_on_the_last_executions_are_those_of_the_node(
+    path: Path, trace: Trace, tmp_path: Path
+) -> None:
+    """It keeps how long executions took only by op: that of another node of the op is not this one's."""
+    growing, _ = grown(path, tmp_path, 2)
+    for node in (1, number_of(trace, "Qcur-0"), number_of(trace, "ffn_out-1")):
+        now, then = details(growing, node)["times"], details(trace, node)["times"]
+        assert now.pop("of_last") == then["count"] == RUNS
+        assert now == pytest.approx({name: value for name, value in then.items() if name != "of_last"}, rel=1e-5)
 
 
 def test_of_a_fused_group_all_is_known_by_any_of_its_nodes(trace: Trace) -> None:
