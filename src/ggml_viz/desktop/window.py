@@ -170,10 +170,7 @@ class Window:
             panel.draw()
 
     def _set_up(self) -> None:
-        # A window that is drawn wrongly once is better than none.
-        io = imgui.get_io()
-        io.config_error_recovery_enable_assert = False
-        io.config_error_recovery_enable_tooltip = False
+        imgui.get_io().config_error_recovery_enable_tooltip = False
         self._started()
 
     def _before_frame(self) -> None:
@@ -221,7 +218,8 @@ class Window:
             except Exception:
                 failed[0] = True
                 _LOG.exception("a part of the window failed")
-                # Ends what it had begun and not ended.
+                # Ends what it had begun and not ended, which is no reason to end the program.
+                imgui.get_io().config_error_recovery_enable_assert = False
                 imgui.internal.error_recovery_try_to_recover_state(state)
             self._took += time.perf_counter() - began
 
