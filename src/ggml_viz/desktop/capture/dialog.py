@@ -48,5 +48,6 @@ def said(space: Workspace, error: UserError | None) -> None:
 
 def label(text: str) -> None:
     """What a field is for, above it."""
+    imgui.spacing()
     imgui.text_disabled(text)
     imgui.set_next_item_width(-1)

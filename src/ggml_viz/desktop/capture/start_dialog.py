@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 
@@ -51,7 +52,7 @@ class StartDialog:
         enter = imgui.InputTextFlags_.enter_returns_true
         entered, self._command = imgui.input_text_with_hint("##command", _EXAMPLE, self._command, enter)
         label("Working folder")
-        self._folder = imgui.input_text_with_hint("##folder", "this one", self._folder)[1]
+        self._folder = imgui.input_text_with_hint("##folder", os.getcwd(), self._folder)[1]
         label("Environment: NAME=value, one a line")
         room = (-1, _VARIABLES_EM * em)
         self._variables = imgui.input_text_multiline("##environment", self._variables, room)[1]
