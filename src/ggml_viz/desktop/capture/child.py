@@ -59,6 +59,7 @@ class Child:
             self._output.close()
             raise UserError(f"it cannot be started: {error}") from None
         self._tail: tuple[int, list[str]] = (0, [])
+        self._reading = threading.Lock()
         self._waiter = threading.Thread(target=self._wait, name=f"wait for {self._process.pid}", daemon=True)
         self._waiter.start()
 
@@ -74,12 +75,10 @@ class Child:
 
     def lines(self) -> list[str]:
         """The last lines that it, or what it runs, wrote."""
-        size = os.fstat(self._output.fileno()).st_size
-        if size != self._tail[0]:
-            begin = max(size - _TAIL_BYTES, 0)
-            text = os.pread(self._output.fileno(), _TAIL_BYTES, begin).decode(errors="replace")
-            self._tail = size, plain_lines(text.partition("\n")[2] if begin and "\n" in text else text)
-        return self._tail[1]
+        with self._reading:
+            if not self._output.closed:
+                self._read()
+            return self._tail[1]
 
     def send(self, number: signal.Signals) -> None:
         """Sends a signal to it; if it has ended, nothing happens."""
@@ -90,18 +89,28 @@ class Child:
         self._waiter.join(timeout_s)
         return not self._waiter.is_alive()
 
+    def _read(self) -> int:
+        size = os.fstat(self._output.fileno()).st_size
+        if size != self._tail[0]:
+            begin = max(size - _TAIL_BYTES, 0)
+            text = os.pread(self._output.fileno(), _TAIL_BYTES, begin).decode(errors="replace")
+            self._tail = size, plain_lines(text.partition("\n")[2] if begin and "\n" in text else text)
+        return size
+
     def _wait(self) -> None:
-        size = 0
+        seen = 0
         while True:
             try:
                 self._process.wait(_LOOK_S)
             except subprocess.TimeoutExpired:
-                now = os.fstat(self._output.fileno()).st_size
-                if now == size:
-                    continue
-                size = now
-                self._changed()
+                size = os.fstat(self._output.fileno()).st_size
+                if size != seen:
+                    seen = size
+                    self._changed()
             else:
+                with self._reading:
+                    self._read()
+                    self._output.close()
                 self._changed()
                 return
 

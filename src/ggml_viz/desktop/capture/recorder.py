@@ -55,9 +55,14 @@ def written_by(pid: int) -> Path | None:
             with suppress(OSError, ValueError, IndexError):
                 path = Path(os.readlink(entry))
                 flags = (Path(f"/proc/{pid}/fdinfo") / entry.name).read_text().split("flags:")[1].split()[0]
-                if path.is_file() and int(flags, 8) & os.O_ACCMODE and path.open("rb").read(len(_MAGIC)) == _MAGIC:
+                if path.is_file() and int(flags, 8) & os.O_ACCMODE and _is_trace(path):
                     found.append((path.stat().st_mtime, path))
     return max(found)[1] if found else None
+
+
+def _is_trace(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
 
 
 class Attached:
