@@ -20,6 +20,7 @@ from tests.support.tiny import Tiny
 
 from ggml_viz.desktop.status import state_words
 from ggml_viz.desktop.welcome import COMMAND
+from ggml_viz.trace.definitions import DETAIL_NAMES
 
 if TYPE_CHECKING:
     from ggml_viz.desktop.application import Application
@@ -75,7 +76,7 @@ def test_nothing_is_open_and_the_command_is_copied() -> None:
         from imgui_bundle import imgui
 
         ctx.yield_(4)
-        ctx.item_click(f"**/copy##{COMMAND}")
+        ctx.item_click("**/copy##run")
         ctx.yield_(2)
         assert imgui.get_clipboard_text() == COMMAND
         ctx.item_click("**/Attach to a process…")
@@ -95,7 +96,8 @@ def test_program_is_started_seen_and_its_trace_opened(tiny: Tiny, folder: Path) 
         ctx.item_click("**/Start a program…")
         ctx.yield_(3)
         dialog = app.capturing.start_dialog
-        dialog._command = "sh -c 'echo"
+        ctx.item_click("//Start a program/##command")
+        ctx.key_chars("sh -c 'echo")
         ctx.item_click("//Start a program/Start")
         ctx.yield_(2)
         assert dialog._error is not None
@@ -145,9 +147,9 @@ def test_running_process_is_attached_to_controlled_and_recorded(tiny: Tiny, fold
                 act(ctx, app, "Resume")
                 wait_until(ctx, lambda: not seen.control & segment.PAUSED)
                 act(ctx, app, "Detail: graphs only")
-                wait_until(ctx, lambda: seen.control & 3 == 2)
+                wait_until(ctx, lambda: DETAIL_NAMES[seen.control & 3] == "graph")
                 act(ctx, app, "Detail: every thread")
-                wait_until(ctx, lambda: seen.control & 3 == 0)
+                wait_until(ctx, lambda: DETAIL_NAMES[seen.control & 3] == "thread")
 
                 # The recorder that attaching has started ends, and it is watched on.
                 act(ctx, app, "Stop recording")
@@ -203,7 +205,7 @@ def test_idle_program_is_said_to_be_waited_for_and_refusals_are_said(tiny: Tiny)
             ctx.yield_(2)
             assert state_words(app.space.described, True) == "waiting for ggml"
             doctor = f"ggml-viz doctor -- {shlex.join(tiny('load', 'paced:1'))}"
-            ctx.item_click(f"**/copy##{doctor}")
+            ctx.item_click("**/copy##doctor")
             assert imgui.get_clipboard_text() == doctor
 
             app.capturing.attach(999_999_999, Path("b.ggmlviz").absolute())

@@ -83,7 +83,7 @@ class Welcome:
                 imgui.same_line()
                 imgui.text_disabled(str(path.parent))
         draw.heading("Record a program in a terminal")
-        command(space, COMMAND)
+        command(space, COMMAND, "run")
         draw.faint(space, "Then open the file that it names here, or drop it onto this window.")
         imgui.end_child()
 
@@ -119,7 +119,7 @@ def nothing_yet(space: Workspace) -> bool:
         imgui.text_disabled(f"It waits for ggml's first graph, for {since} now.")
     imgui.spacing()
     draw.faint(space, "If it should have computed something, this says what is in the way:")
-    command(space, doctor_command(str(described.get("command", ""))))
+    command(space, doctor_command(str(described.get("command", ""))), "doctor")
     imgui.end_child()
     return True
 
@@ -135,7 +135,7 @@ def doctor_command(command_line: str) -> str:
     return f"ggml-viz doctor -- {command_line or 'PROGRAM'}"
 
 
-def command(space: Workspace, text: str) -> None:
+def command(space: Workspace, text: str, name: str) -> None:
     """A command that one may want to run, over as many lines as it takes, with a button that copies it."""
     imgui.push_style_color(imgui.Col_.text, vec4(space.theme.ink))
     imgui.push_text_wrap_pos(imgui.get_cursor_pos_x() + imgui.get_content_region_avail().x - 4 * imgui.get_font_size())
@@ -143,7 +143,7 @@ def command(space: Workspace, text: str) -> None:
     imgui.pop_text_wrap_pos()
     imgui.pop_style_color()
     imgui.same_line()
-    if imgui.small_button(f"copy##{text}"):
+    if imgui.small_button(f"copy##{name}"):
         imgui.set_clipboard_text(text)
         space.say("Copied.")
 
