@@ -9,6 +9,7 @@ from pathlib import Path
 from imgui_bundle import hello_imgui, imgui
 
 from ggml_viz.desktop.actions import Action
+from ggml_viz.desktop.capturing import Capturing
 from ggml_viz.desktop.command_palette import CommandPalette
 from ggml_viz.desktop.help import Help
 from ggml_viz.desktop.opening import Dropping, Opening
@@ -23,6 +24,8 @@ from ggml_viz.desktop.panels.threads import Threads
 from ggml_viz.desktop.panels.timeline import Timeline
 from ggml_viz.desktop.preferences import THEMES, Preferences
 from ggml_viz.desktop.sources_menu import SourcesMenu
+from ggml_viz.desktop.status import Status
+from ggml_viz.desktop.welcome import Welcome, nothing_yet
 from ggml_viz.desktop.window import Window
 from ggml_viz.desktop.workspace import Workspace
 from ggml_viz.settings import Settings
@@ -71,6 +74,9 @@ class Application:
         self._opening = Opening(self.space)
         self._dropping = Dropping(self._opening.open)
         self._palette, self._help, self._sources = CommandPalette(), Help(), SourcesMenu(self.space)
+        self.capturing = Capturing(self.space, naming)
+        dialogs = self.capturing.start_dialog.open, self.capturing.attach_dialog.open
+        self._welcome = Welcome(self.space, self._opening.ask, *dialogs)
         self.window = Window(
             self.space,
             list(self.panels.values()),
@@ -79,6 +85,8 @@ class Application:
             started=self._dropping.listen,
             above=self._above,
             menu_end=self._sources.draw,
+            status=Status(self.space).draw,
+            instead=self._instead,
         )
 
     def run(self) -> None:
@@ -87,6 +95,7 @@ class Application:
 
     def close(self) -> None:
         """Ends what was started, and remembers what is to be remembered."""
+        self.capturing.close()
         self.space.close()
         self.space.catalog.close()
         if self._folder is not None:
@@ -94,12 +103,19 @@ class Application:
 
     def actions(self) -> list[Action]:
         """What can be done now."""
-        return [*self._of_files(), *self._of_view(), *self._of_going(), *self._of_help()]
+        return [*self._of_files(), *self._of_view(), *self._of_going(), *self.capturing.actions(), *self._of_help()]
 
     def _above(self, actions: Sequence[Action]) -> None:
         self._opening.draw()
+        self.capturing.draw()
         self._help.draw(actions)
         self._palette.draw(actions)
+
+    def _instead(self) -> bool:
+        if self.space.source is None:
+            self._welcome.draw()
+            return True
+        return nothing_yet(self.space)
 
     def _of_files(self) -> list[Action]:
         space = self.space

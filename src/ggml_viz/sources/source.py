@@ -172,6 +172,11 @@ class Catalog:
     def __init__(self, providers: Sequence[Provider]) -> None:
         self._providers = list(providers)
 
+    @property
+    def providers(self) -> Sequence[Provider]:
+        """Who has some."""
+        return tuple(self._providers)
+
     def sources(self) -> list[Source]:
         """Those that there are now."""
         return [source for provider in self._providers for source in provider.sources()]
