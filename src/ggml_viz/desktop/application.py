@@ -10,6 +10,7 @@ from imgui_bundle import hello_imgui, imgui
 
 from ggml_viz.desktop.actions import Action
 from ggml_viz.desktop.command_palette import CommandPalette
+from ggml_viz.desktop.export_shown import Exports
 from ggml_viz.desktop.help import Help
 from ggml_viz.desktop.opening import Dropping, Opening
 from ggml_viz.desktop.panel import Panel
@@ -63,6 +64,7 @@ class Application:
         traces.load_named()
         self.panels = {panel.title: panel(self.space) for panel in PANELS}
         self._opening = Opening(self.space)
+        self._exports = Exports(self.space, list(self.panels.values()))
         self._dropping = Dropping(self._opening.open)
         self._palette, self._help, self._sources = CommandPalette(), Help(), SourcesMenu(self.space)
         self.window = Window(
@@ -73,6 +75,7 @@ class Application:
             started=self._dropping.listen,
             above=self._above,
             menu_end=self._sources.draw,
+            drawn=self._exports.after_draw,
         )
 
     def run(self) -> None:
@@ -93,6 +96,8 @@ class Application:
     def _above(self) -> None:
         actions = self.actions()
         self._opening.draw()
+        self._exports.focused = self.window.focused
+        self._exports.draw()
         self._help.draw(actions)
         self._palette.draw(actions)
 
@@ -103,6 +108,7 @@ class Application:
             Action("File", "Open …", self._opening.ask, _CTRL | imgui.Key.o),
             *(Action("File/Recent", path.name, partial(space.open, path), hint=str(path.parent)) for path in recent),
             Action("File", "Close", self._close_source, _CTRL | imgui.Key.w, is_possible=space.source is not None),
+            *self._exports.actions(),
             Action("File", "Quit", self.window.close, _CTRL | imgui.Key.q, begins_group=True),
         ]
 
