@@ -57,13 +57,13 @@ def run(args: argparse.Namespace) -> int:
     application = Application(args.files, args.live, settings, default_folder())
     try:
         application.run()
-    except RuntimeError as error:
+    except RuntimeError:
         # Drivers that promise OpenGL, but not enough of it, are found out only by imgui-bundle itself.
         if application.window.first_frame is not None:
             raise
         from ggml_viz.desktop.windowing import no_opengl
 
-        raise no_opengl(str(error).partition("   ---")[0]) from None
+        raise no_opengl("its driver can do too little") from None
     finally:
         application.close()
     return 0

@@ -134,5 +134,6 @@ def file_name(source: str, panel: str, suffix: str) -> str:
 def _check_in_window(panel: Panel) -> None:
     """Refuses what was dragged out into a window of its own."""
     window = imgui.internal.find_window_by_name(panel.title)
-    if window is None or window.viewport is None or window.viewport.id_ != imgui.get_main_viewport().id_:
+    # The main window's viewport is always the first.
+    if window is None or window.viewport is None or window.viewport.idx != 0:
         raise UserError(f"{panel.title} is not in the main window", "Dock it there first, or export SVG or CSV.")

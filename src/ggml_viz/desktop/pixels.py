@@ -85,9 +85,9 @@ def read_pixels(box: tuple[float, float, float, float]) -> Pixels:
     below = round(size[1] * by[1]) - crop.top - crop.height
     read(crop.left, below, crop.width, crop.height, _GL_RGBA, _UNSIGNED_BYTE, pixels.ctypes.data)
     store(_PACK_ALIGNMENT, 4)
-    pixels = pixels[::-1].copy()
-    pixels[..., 3] = 255
-    return pixels
+    upright: Pixels = pixels[::-1].copy()
+    upright[..., 3] = 255
+    return upright
 
 
 def write_png(out: Path | BinaryIO, pixels: Pixels) -> None:
@@ -114,12 +114,19 @@ def _function(name: str, *arguments: Any) -> Any:
     """A function of OpenGL, as the library that made the window finds it: others may speak to another driver."""
     from ggml_viz.desktop.opening import glfw
 
-    library = glfw()
+    try:
+        library = glfw()
+    except (OSError, KeyError):
+        raise _unreadable() from None
     library.glfwGetCurrentContext.restype = library.glfwGetProcAddress.restype = ctypes.c_void_p
     library.glfwGetProcAddress.argtypes = (ctypes.c_char_p,)
     address = library.glfwGetProcAddress(name.encode()) if library.glfwGetCurrentContext() else None
     if not address:
-        raise UserError("the pixels of this window cannot be read", "Export SVG or CSV instead.")
+        raise _unreadable()
     # OpenGL's functions are called as the system's own: on 32-bit Windows another convention.
     make = getattr(ctypes, "WINFUNCTYPE", ctypes.CFUNCTYPE)
     return make(None, *arguments)(address)
+
+
+def _unreadable() -> UserError:
+    return UserError("the pixels of this window cannot be read", "Export SVG or CSV instead.")

@@ -7,7 +7,7 @@ import ctypes
 from ggml_viz.commands.view import INSTEAD
 from ggml_viz.errors import UserError
 
-_VISIBLE = 0x00020004
+_VISIBLE, _MAJOR = 0x00020004, 0x00022002
 _API_UNAVAILABLE, _VERSION_UNAVAILABLE, _FORMAT_UNAVAILABLE = 0x00010006, 0x00010007, 0x00010009
 
 
@@ -30,6 +30,7 @@ def check_window() -> None:
         raise _refusal(library)
     try:
         library.glfwWindowHint(_VISIBLE, 0)
+        library.glfwWindowHint(_MAJOR, 3)
         window = make(16, 16, b"ggml-viz", None, None)
         if not window:
             raise _refusal(library)
