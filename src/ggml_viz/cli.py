@@ -32,6 +32,7 @@ EXAMPLES = """\
 examples:
   ggml-viz run -- llama-cli -m model.gguf -p Hello    record a program, then print a short report
   ggml-viz report llama-cli-20260102-120000.ggmlviz   the whole report
+  ggml-viz llama-cli-20260102-120000.ggmlviz          the same in a window (short for: ggml-viz view)
   ggml-viz doctor -- llama-cli                        what can be captured, before running it
   ggml-viz demo                                       see it work: a real model, fetched with pip
 """
@@ -69,9 +70,22 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     return parser
 
 
+def with_command(argv: Sequence[str]) -> list[str]:
+    """A command line that begins with a command: one that begins with a file is one of `view`."""
+    words = list(argv)
+    if words and words[0] not in COMMANDS and not words[0].startswith("-") and _is_file(words[0]):
+        return ["view", *words]
+    return words
+
+
+def _is_file(word: str) -> bool:
+    # A trace that is not there is to be missed as such, not as a command.
+    return word.endswith(".ggmlviz") or os.path.isfile(word)
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parses a command line, keeping what follows `--` untouched for the commands that run a program."""
-    own, watched = list(argv), None
+    own, watched = with_command(argv), None
     if "--" in own:
         at = own.index("--")
         own, watched = own[:at], own[at + 1 :]

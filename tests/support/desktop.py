@@ -20,10 +20,10 @@ PATIENCE_S = 30.0
 
 
 @contextlib.contextmanager
-def display(screen: str = SCREEN) -> Iterator[str]:
+def display(screen: str = SCREEN, *options: str) -> Iterator[str]:
     """A screen that nobody sees, with OpenGL in software; it is the environment's DISPLAY meanwhile."""
     reading, writing = os.pipe()
-    words = ["Xvfb", "-displayfd", str(writing), "-screen", "0", screen, "-nolisten", "tcp", "-noreset"]
+    words = ["Xvfb", "-displayfd", str(writing), "-screen", "0", screen, "-nolisten", "tcp", "-noreset", *options]
     process = subprocess.Popen(words, pass_fds=(writing,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.close(writing)
     before = {name: os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from ggml_viz.errors import UserError
+from ggml_viz.export.output import whole_file
 from ggml_viz.export.selection import Selection
 from ggml_viz.model.phases import PHASES
 from ggml_viz.model.tables import FIELDS
@@ -98,19 +98,8 @@ def _output(name: str) -> Iterator[BinaryIO]:
     if name == "-":
         yield sys.stdout.buffer
         return
-    path = Path(name)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with fresh.open("wb") as file:
-            yield file
-        fresh.replace(path)
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            fresh.unlink(missing_ok=True)
+    with whole_file(Path(name)) as file:
+        yield file
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from ggml_viz.live.watch import KEEP_BYTES
     from ggml_viz.server.running import address_of, listening_socket, serve
     from ggml_viz.server.security import Security, is_loopback
-    from ggml_viz.sources.processes import LiveProcesses
+    from ggml_viz.sources.processes import LiveProcesses, check_watched
     from ggml_viz.sources.source import Catalog, Provider
     from ggml_viz.sources.traces import TraceFiles
 
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     watches = bool(args.pid or args.all or not args.files)
     _check_files(args.files, args.folder)
     if watches:
-        _check_processes(args.pid or [])
+        check_watched(args.pid or [])
     certificate = _certificate(args.tls_cert, args.tls_key)
     token = _token(args.token_file, needed=not is_loopback(args.host))
     listening = listening_socket(args.host, args.port)
@@ -122,21 +122,6 @@ def _check_files(files: list[Path], folder: Path | None) -> None:
         check_trace(path)
     if folder is not None and not folder.is_dir():
         raise UserError(f"{folder} is no folder")
-
-
-def _check_processes(pids: list[int]) -> None:
-    from ggml_viz import native
-    from ggml_viz.capture.segments import live_segments
-
-    try:
-        watched = live_segments(native.segments_folder())
-    except OSError as error:
-        raise UserError(f"no folder for shared memory: {error.strerror}") from None
-    for pid in pids:
-        if pid not in watched:
-            raise UserError(
-                f"process {pid} is not watched", f"Watch it with: ggml-viz attach {pid}  Which are? ggml-viz ps"
-            )
 
 
 def _certificate(certificate: Path | None, key: Path | None) -> Certificate | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from ggml_viz.settings import Settings, add_ui_arguments
 
 NAME = "view"
 HELP = "show traces and running processes in a window"
+INSTEAD = "Without a screen: ggml-viz serve (in a browser) or ggml-viz top (in a terminal)."
+_LIBRARIES = "Install that library (Debian, Ubuntu: libx11-6 and libgl1)."
 EXAMPLES = """\
 Without files: an empty window, from which traces are opened, processes
 attached to and programs started. `ggml-viz run.ggmlviz` is short for
@@ -43,6 +46,10 @@ def run(args: argparse.Namespace) -> int:
     settings: Settings = args.settings
     for path in args.files:
         check_trace(path)
+    if args.live is not None:
+        from ggml_viz.sources.processes import check_watched
+
+        check_watched([args.live] if args.live else [])
     need_desktop()
     from ggml_viz.desktop.application import Application
     from ggml_viz.desktop.preferences import default_folder
@@ -50,6 +57,13 @@ def run(args: argparse.Namespace) -> int:
     application = Application(args.files, args.live, settings, default_folder())
     try:
         application.run()
+    except RuntimeError:
+        # Drivers that promise OpenGL, but not enough of it, are found out only by imgui-bundle itself.
+        if application.window.first_frame is not None:
+            raise
+        from ggml_viz.desktop.windowing import no_opengl
+
+        raise no_opengl("its driver can do too little") from None
     finally:
         application.close()
     return 0
@@ -61,7 +75,15 @@ def need_desktop() -> None:
     Raises:
         UserError: With what to install, or what to use instead.
     """
-    instead = "Without a screen: ggml-viz serve (in a browser) or ggml-viz top (in a terminal)."
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise UserError("there is no display for a window", instead)
-    need_extra("imgui_bundle", "desktop")
+        raise UserError("there is no display for a window", INSTEAD)
+    try:
+        importlib.import_module("imgui_bundle")
+    except ModuleNotFoundError:
+        need_extra("imgui_bundle", "desktop")
+    except ImportError as error:
+        # It is there, but not what it is made of: libX11, say.
+        raise UserError(f"imgui_bundle cannot be loaded: {error}", f"{_LIBRARIES} {INSTEAD}") from None
+    from ggml_viz.desktop.windowing import check_window
+
+    check_window()

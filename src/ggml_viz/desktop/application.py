@@ -11,6 +11,7 @@ from imgui_bundle import hello_imgui, imgui
 from ggml_viz.desktop.actions import Action
 from ggml_viz.desktop.capturing import Capturing
 from ggml_viz.desktop.command_palette import CommandPalette
+from ggml_viz.desktop.export_shown import Exports
 from ggml_viz.desktop.help import Help
 from ggml_viz.desktop.opening import Dropping, Opening
 from ggml_viz.desktop.panel import Panel
@@ -72,6 +73,7 @@ class Application:
         traces.load_named()
         self.panels = {panel.title: panel(self.space) for panel in PANELS}
         self._opening = Opening(self.space)
+        self._exports = Exports(self.space, list(self.panels.values()))
         self._dropping = Dropping(self._opening.open)
         self._palette, self._help, self._sources = CommandPalette(), Help(), SourcesMenu(self.space)
         self.capturing = Capturing(self.space, naming)
@@ -87,6 +89,7 @@ class Application:
             menu_end=self._sources.draw,
             status=Status(self.space).draw,
             instead=self._instead,
+            drawn=self._exports.after_draw,
         )
 
     def run(self) -> None:
@@ -108,6 +111,8 @@ class Application:
     def _above(self, actions: Sequence[Action]) -> None:
         self._opening.draw()
         self.capturing.draw()
+        self._exports.focused = self.window.focused
+        self._exports.draw()
         self._help.draw(actions)
         self._palette.draw(actions)
 
@@ -124,6 +129,7 @@ class Application:
             Action("File", "Open …", self._opening.ask, _OPEN),
             *(Action("File/Recent", path.name, partial(space.open, path), hint=str(path.parent)) for path in recent),
             Action("File", "Close", self._close_source, _CLOSE, is_possible=space.source is not None),
+            *self._exports.actions(),
             Action("File", "Quit", self.window.close, _QUIT, begins_group=True),
         ]
 

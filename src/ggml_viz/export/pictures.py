@@ -19,9 +19,10 @@ from ggml_viz.export.lanes import COLUMNS, SPLITS, WAITING, Lane, lanes_of, time
 from ggml_viz.export.placing import place
 from ggml_viz.export.timeline import process_name
 from ggml_viz.model.kinds import KINDS, MATRIX, OTHER, kind_of
+from ggml_viz.model.part import PartOfTrace
 from ggml_viz.model.phases import DECODE, MIXED, PHASES, PREFILL
 from ggml_viz.numbers import count, duration, percent, plural, significant, size
-from ggml_viz.views.layer import Layer, LayerNode, choose_graph, has_layers, layer_of
+from ggml_viz.views.layer import ChosenGraph, Layer, LayerNode, choose_graph, has_layers, layer_of
 from ggml_viz.views.palette import HEAT, KIND_COLOURS, PHASE_COLOURS, USAGE_COLOURS
 
 if TYPE_CHECKING:
@@ -62,13 +63,36 @@ def write(selection: Selection, form: str, picture: str, graph: int | None, laye
     Raises:
         UserError: matplotlib is not installed, or there is nothing to draw.
     """
+    if picture == "layer":
+        of = choose_graph(selection.trace, graph)
+        write_layer(selection, form, of, 0 if layer is None and has_layers(selection.trace, of) else layer, out)
+        return
     with _matplotlib() as figure:
-        if picture == "layer":
-            _layer(selection, figure, graph, layer)
-        else:
-            _DRAWN[picture](selection, figure)
-        metadata = {"Date": None} if form == "svg" else {"Software": "ggml-viz"}
-        figure.savefig(out, format=form, metadata=metadata)
+        _DRAWN[picture](selection, figure)
+        _save(figure, form, out)
+
+
+def write_layer(selection: Selection, form: str, of: ChosenGraph, number: int | None, out: BinaryIO) -> None:
+    """Writes the picture of a layer.
+
+    Args:
+        selection: All of a trace.
+        form: `svg` or `png`.
+        of: The layer's graph.
+        number: The layer's; None: what belongs to no layer.
+        out: Where to.
+
+    Raises:
+        UserError: matplotlib is not installed, or there is no such layer.
+    """
+    with _matplotlib() as figure:
+        _layer(selection, figure, of, number)
+        _save(figure, form, out)
+
+
+def _save(figure: Any, form: str, out: BinaryIO) -> None:
+    metadata = {"Date": None} if form == "svg" else {"Software": "ggml-viz"}
+    figure.savefig(out, format=form, metadata=metadata)
 
 
 @contextmanager
@@ -136,7 +160,11 @@ def _caption(selection: Selection) -> str:
 
 def _only(selection: Selection) -> str:
     chosen = ", ".join([*sorted(selection.phases), *sorted(selection.ops)])
-    return _short(f"only {printable(chosen)}", 60) if chosen else ""
+    only = _short(f"only {printable(chosen)}", 60) if chosen else ""
+    if isinstance(selection.trace, PartOfTrace):
+        from_s, until_s = (f"{at_s * 1e3:.6g} ms" for at_s in selection.trace.interval)
+        only = f"only runs that began from {from_s} to {until_s}" + (f" · {only}" if only else "")
+    return only
 
 
 def _short(text: str, longest: int) -> str:
@@ -539,18 +567,17 @@ def _size_unit(most: float) -> tuple[float, str]:
 # --- layer ---
 
 
-def _layer(selection: Selection, figure: Any, graph: int | None, number: int | None) -> None:
+def _layer(selection: Selection, figure: Any, of: ChosenGraph, number: int | None) -> None:
     _of_whole_trace(selection, "a layer")
     _of_all_nodes(selection, "a layer")
-    of = choose_graph(selection.trace, graph)
-    if number is None and has_layers(selection.trace, of):
-        number = 0
+    layered = has_layers(selection.trace, of)
     layer = layer_of(selection.trace, of, number, _MAX_LAYER_NODES)
     what = f"{of.phase}, {plural(of.tokens, 'token')}" if of.tokens else of.phase
-    whole = "Graph" if number is None else f"Layer {number} of graph"
+    outside = "Outside the layers of graph" if layered else "Graph"
+    whole = outside if number is None else f"Layer {number} of graph"
     title = f"{whole} {of.number} ({what}, {plural(of.runs, 'run')})"
     notes = ["views and reshapes are left out"]
-    if number is None:
+    if not layered:
         notes.append("the names of its tensors tell of no layers")
     if layer.left_out:
         notes.append(f"the first {len(layer.nodes)} nodes, {count(layer.left_out)} more not shown")

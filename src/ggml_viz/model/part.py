@@ -36,10 +36,14 @@ class PartOfTrace(Trace):
         whole: The trace.
         from_s: Where the interval begins, in seconds since the trace began.
         until_s: Where it ends.
+
+    Attributes:
+        interval: Both.
     """
 
     def __init__(self, whole: Trace, from_s: float, until_s: float) -> None:
         self.file = whole.file
+        self.interval = max(from_s, 0.0), min(until_s, whole.duration_s)
         self._tables = {}
         self._started = whole.started_wall_ns, whole.started_monotonic_ns
         self._duration_s = max(min(until_s, whole.duration_s) - max(from_s, 0.0), 0.0)

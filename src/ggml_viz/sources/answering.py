@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from ggml_viz.analysis.contents import command_line, wall_time
 from ggml_viz.errors import UserError
+from ggml_viz.export import pictures
+from ggml_viz.export.selection import Selection
+from ggml_viz.model.part import PartOfTrace
 from ggml_viz.model.table import Column, Text
 from ggml_viz.model.tables import FIELDS, make_table
 from ggml_viz.model.trace import Trace
@@ -15,10 +20,14 @@ from ggml_viz.trace.chunks import Integrity
 from ggml_viz.trace.definitions import DETAIL_NAMES
 from ggml_viz.trace.reader import TraceFile
 from ggml_viz.views import nodes, series
+from ggml_viz.views.graph import graph_list
+from ggml_viz.views.layer import graph_of, has_layers
 from ggml_viz.views.timeline import FIRST_WORKER, LANES_PER_PROCESS, Timeline
 
 # Columns of longer tables are made for a request, one at a time, and let go of again: all of them fill the memory.
 _LONG_TABLE_ROWS = 2_000_000
+
+_DRAWING = threading.Lock()
 
 
 def series_of(trace: Trace, timeline: Timeline, columns: int, from_s: float, until_s: float) -> dict[str, Any]:
@@ -78,6 +87,37 @@ def found(look: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
         return dict(look())
     except UserError as error:
         raise NotThereError(error.message, error.hint) from None
+
+
+def picture_of(
+    trace: Trace,
+    form: str,
+    picture: str,
+    out: BinaryIO,
+    from_s: float | None,
+    until_s: float | None,
+    graph: tuple[int, int] | None,
+    layer: int | None,
+) -> None:
+    """Draws a picture; of runs those that began in the interval."""
+    # Drawn with settings that are the whole process's: one at a time.
+    with _DRAWING:
+        if picture == "layer":
+            if graph is None:
+                listed = graph_list(trace)["graphs"]
+                if not listed:
+                    raise NotThereError("the trace has no graph")
+                graph = listed[0]["process"], listed[0]["graph"]
+            of = graph_of(trace, *graph)
+            pictures.write_layer(Selection(trace), form, of, layer if has_layers(trace, of) else None, out)
+            return
+        begin_s, end_s = from_s or 0.0, math.inf if until_s is None else until_s
+        is_all = from_s is None and until_s is None
+        if picture in ("ops", "roofline") and not is_all:
+            selection = Selection(PartOfTrace(trace, begin_s, end_s))
+        else:
+            selection = Selection(trace, begin_s, end_s)
+        pictures.write(selection, form, picture, None, None, out)
 
 
 def describe_tables(trace: Trace) -> dict[str, Any]:

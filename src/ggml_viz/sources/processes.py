@@ -30,6 +30,7 @@ from ggml_viz.sources.answering import (
     found,
     longest_of,
     occurrence_of,
+    picture_of,
     series_of,
     some_rows,
     span_of,
@@ -389,6 +390,19 @@ class LiveSource(Source):
         else:
             {"chrome": chrome, "perfetto": perfetto, "speedscope": speedscope}[format].write(selection, out)
 
+    def picture(
+        self,
+        form: str,
+        picture: str,
+        out: BinaryIO,
+        from_s: float | None,
+        until_s: float | None,
+        graph: tuple[int, int] | None,
+        layer: int | None,
+    ) -> None:
+        """Draws what is kept at this moment."""
+        picture_of(self._taken(), form, picture, out, from_s, until_s, graph, layer)
+
     def profile(self) -> Profile:
         """What a comparison compares: what is kept at this moment."""
         return profile(str(self.watch.path), executions=True, naming=self._naming)
@@ -474,6 +488,23 @@ class _Recording:
             native.segment_control(self._segment, native.CONTROL_STOPPED, 0)
         except OSError:
             return  # the process has ended
+
+
+def check_watched(pids: Sequence[int]) -> None:
+    """Refuses processes that are not watched.
+
+    Raises:
+        UserError: One is not, or nothing can be on this system.
+    """
+    try:
+        watched = live_segments(native.segments_folder())
+    except OSError as error:
+        raise UserError(f"no folder for shared memory: {error.strerror}") from None
+    for pid in pids:
+        if pid not in watched:
+            raise UserError(
+                f"process {pid} is not watched", f"Watch it with: ggml-viz attach {pid}  Which are? ggml-viz ps"
+            )
 
 
 def _state(watch: Watch, state: native.SegmentState | None) -> str:

@@ -141,6 +141,23 @@ class Source(ABC):
         """Writes it, or the interval of it, in one of EXPORTS."""
 
     @abstractmethod
+    def picture(
+        self,
+        form: str,
+        picture: str,
+        out: BinaryIO,
+        from_s: float | None,
+        until_s: float | None,
+        graph: tuple[int, int] | None,
+        layer: int | None,
+    ) -> None:
+        """Draws one of `export --picture`'s pictures (form: svg or png) of it, or of an interval.
+
+        Of a layer's picture, `graph` is process and number (None: the graph that took most time), `layer` its layer
+        (None: what is outside layers); such a picture is always of all runs.
+        """
+
+    @abstractmethod
     def profile(self) -> Profile:
         """What a comparison compares."""
 

@@ -28,6 +28,7 @@ from ggml_viz.sources.answering import (
     found,
     longest_of,
     occurrence_of,
+    picture_of,
     series_of,
     some_rows,
     span_of,
@@ -381,6 +382,20 @@ class TraceSource(Source):
             table.write_csv(selection, table_name, out)
         else:
             {"chrome": chrome, "perfetto": perfetto, "speedscope": speedscope}[format].write(selection, out)
+
+    def picture(
+        self,
+        form: str,
+        picture: str,
+        out: BinaryIO,
+        from_s: float | None,
+        until_s: float | None,
+        graph: tuple[int, int] | None,
+        layer: int | None,
+    ) -> None:
+        """Draws it, or an interval of it."""
+        self.summary()
+        picture_of(self._trace(), form, picture, out, from_s, until_s, graph, layer)
 
     def profile(self) -> Profile:
         """What a comparison compares."""

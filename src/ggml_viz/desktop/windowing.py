@@ -1,0 +1,54 @@
+"""Whether this system can show a window, found out before one is made: imgui-bundle itself would only fail."""
+
+from __future__ import annotations
+
+import ctypes
+
+from ggml_viz.commands.view import INSTEAD
+from ggml_viz.errors import UserError
+
+_VISIBLE, _MAJOR = 0x00020004, 0x00022002
+_API_UNAVAILABLE, _VERSION_UNAVAILABLE, _FORMAT_UNAVAILABLE = 0x00010006, 0x00010007, 0x00010009
+
+
+def check_window() -> None:
+    """Makes a window that nobody sees, and lets go of it.
+
+    Raises:
+        UserError: There is no display, or no OpenGL.
+    """
+    from ggml_viz.desktop.opening import glfw
+
+    try:
+        library = glfw()
+    except (OSError, KeyError) as error:
+        raise UserError(f"the library that makes windows cannot be loaded: {error}", INSTEAD) from None
+    make, end = library.glfwCreateWindow, library.glfwDestroyWindow
+    make.restype, end.argtypes = ctypes.c_void_p, (ctypes.c_void_p,)
+    make.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p)
+    if not library.glfwInit():
+        raise _refusal(library)
+    try:
+        library.glfwWindowHint(_VISIBLE, 0)
+        library.glfwWindowHint(_MAJOR, 3)
+        window = make(16, 16, b"ggml-viz", None, None)
+        if not window:
+            raise _refusal(library)
+        end(window)
+    finally:
+        library.glfwTerminate()
+
+
+def _refusal(library: ctypes.CDLL) -> UserError:
+    said = ctypes.c_char_p()
+    code = library.glfwGetError(ctypes.byref(said))
+    reason = (said.value or b"it is not said why").decode(errors="replace").rstrip(".")
+    if code in (_API_UNAVAILABLE, _VERSION_UNAVAILABLE, _FORMAT_UNAVAILABLE):
+        return no_opengl(reason)
+    return UserError(f"no window can be shown: {reason}", INSTEAD)
+
+
+def no_opengl(reason: str) -> UserError:
+    """What is said where a window is possible, but none to draw into."""
+    install = "Install a driver for it (Debian, Ubuntu: libgl1 and libgl1-mesa-dri)."
+    return UserError(f"there is no OpenGL for a window: {reason}", f"{install} {INSTEAD}")
