@@ -223,6 +223,11 @@ def test_started_program_outlives_the_window(tiny: Tiny) -> None:
 
             app.capturing.start(plan_of(shlex.join(tiny("load", "forever")), "", "", ""))
             wait_until(ctx, lambda: app.space.is_live and app.space.described.get("records"))
+            ctx.menu_click("//##MainMenuBar/File/Quit")
+            ctx.yield_(3)
+            ctx.item_click("//A program runs/Stay")
+            ctx.yield_(3)
+            assert not app.window.params.app_shall_exit
 
         drive(app, use)
     assert app.capturing.is_busy

@@ -24,6 +24,7 @@ from ggml_viz.desktop.panels.tensor import Tensor
 from ggml_viz.desktop.panels.threads import Threads
 from ggml_viz.desktop.panels.timeline import Timeline
 from ggml_viz.desktop.preferences import THEMES, Preferences
+from ggml_viz.desktop.quitting import Quitting
 from ggml_viz.desktop.sources_menu import SourcesMenu
 from ggml_viz.desktop.status import Status
 from ggml_viz.desktop.welcome import Welcome, nothing_yet
@@ -90,7 +91,9 @@ class Application:
             status=Status(self.space).draw,
             instead=self._instead,
             drawn=self._exports.after_draw,
+            may_close=lambda: self._quitting.may_close(),
         )
+        self._quitting = Quitting(self.capturing, self.window.close)
 
     def run(self) -> None:
         """Shows the window until it is closed."""
@@ -111,6 +114,7 @@ class Application:
     def _above(self, actions: Sequence[Action]) -> None:
         self._opening.draw()
         self.capturing.draw()
+        self._quitting.draw()
         self._exports.focused = self.window.focused
         self._exports.draw()
         self._help.draw(actions)
@@ -130,7 +134,7 @@ class Application:
             *(Action("File/Recent", path.name, partial(space.open, path), hint=str(path.parent)) for path in recent),
             Action("File", "Close", self._close_source, _CLOSE, is_possible=space.source is not None),
             *self._exports.actions(),
-            Action("File", "Quit", self.window.close, _QUIT, begins_group=True),
+            Action("File", "Quit", self._quitting.ask, _QUIT, begins_group=True),
         ]
 
     def _of_view(self) -> list[Action]:

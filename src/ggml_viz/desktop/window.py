@@ -47,6 +47,7 @@ class Window:
         status: Draws the status bar.
         instead: Draws what stands in panels when there is nothing to show yet, and says whether it did.
         drawn: Called when a frame was drawn and is about to be shown.
+        may_close: Whether the window may be closed, when somebody asks for it.
 
     Attributes:
         params: Of Hello ImGui; tests run the window themselves.
@@ -67,6 +68,7 @@ class Window:
         status: Callable[[], None] = lambda: None,
         instead: Callable[[], bool] = lambda: False,
         drawn: Callable[[], None] = lambda: None,
+        may_close: Callable[[], bool] = lambda: True,
     ) -> None:
         self._space = space
         self._panels = panels
@@ -77,6 +79,7 @@ class Window:
         self._status = status
         self._instead = instead
         self._drawn = drawn
+        self._may_close = may_close
         self._offered: Sequence[Action] = ()
         self.focused: Panel | None = None
         self._applied: Theme | None = None
@@ -142,6 +145,7 @@ class Window:
         calls.show_menus = self._timed(self._menus)
         calls.show_status = self._timed(self._status)
         calls.post_render_dockable_windows = self._timed(self._above_all)
+        calls.confirm_exit = self._may_close
         calls.before_swap = self._drawn
         calls.after_swap = self._after_frame
         return params
