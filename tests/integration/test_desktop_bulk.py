@@ -3,7 +3,6 @@ other than expected, it draws them itself."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -61,8 +61,15 @@ def application(
 
 def drive(made: Application, use: Callable[[Any], None]) -> None:
     """Shows the application and uses it; `use` gets the test engine's context. What fails there fails here."""
+    from imgui_bundle import hello_imgui, imgui
     from imgui_bundle.immapp import testing
 
+    def be_patient() -> None:
+        # Traces take their time on a machine that is busy; what hangs is ended by who waits.
+        io = imgui.test_engine.get_io(hello_imgui.get_imgui_test_engine())
+        io.config_watchdog_warning = io.config_watchdog_kill_test = 1e6
+
+    made.window.params.callbacks.register_tests = be_patient
     testing.run(test_function=use, runner_params=made.window.params, add_ons_params=made.window.add_ons())
 
 

@@ -346,6 +346,7 @@ export interface LayerNode {
   id: string;
   /** Null: it is not computed in this graph. */
   node: number | null;
+  tensor: number;
   name: string;
   op: string;
   kind: number;
@@ -358,6 +359,8 @@ export interface LayerNode {
   executions: number;
   /** That one execution moves; of what is not computed, that it takes. */
   bytes: number | null;
+  /** That computed it when the graph was last run. */
+  backend: string | null;
   x: number;
   y: number;
   width: number;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import re
 import shlex
 import signal
 import sys
@@ -57,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_ui_arguments(parser)
     parser.add_argument("--web", action="store_true", help="show it in a browser while it runs (ggml-viz serve)")
     parser.add_argument("--live", action="store_true", help="show it in this terminal while it runs (ggml-viz top)")
+    # For who starts this and looks on: what the names of the segments are to begin with.
+    parser.add_argument("--token", type=_token, help=argparse.SUPPRESS)
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
@@ -66,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("no program to run", "For example: ggml-viz run -- llama-cli -m model.gguf", exit_status=2)
     settings: Settings = args.settings
     path = settings.output.file or default_path(args.command[0])
-    token = new_token()
+    token: str = args.token or new_token()
     with (
         _shown_in_browser(token, path.parent, settings) if args.web else nullcontext(),
         _shown_in_terminal(token, settings) if args.live else nullcontext() as terminal,
@@ -82,6 +85,12 @@ def run(args: argparse.Namespace) -> int:
         die_of(-recording.exit_code)
         return 128 - recording.exit_code
     return recording.exit_code
+
+
+def _token(text: str) -> str:
+    if not re.fullmatch("[0-9a-f]{16}", text):
+        raise ValueError
+    return text
 
 
 @contextmanager

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from imgui_bundle import imgui
 
+_WHILE_TYPING = int(imgui.Key.mod_ctrl) | int(imgui.Key.mod_alt)
+_MODS = int(imgui.Key.mod_mask_)
+_FIRST_FUNCTION_KEY, _LAST_FUNCTION_KEY = int(imgui.Key.f1), int(imgui.Key.f12)
 MENUS = ("File", "View", "Go", "Capture", "Help")
 
 
@@ -69,7 +72,7 @@ def run_shortcuts(actions: Sequence[Action]) -> None:
     for action in actions:
         if action.keys is None or not action.is_possible:
             continue
-        if typing and not (action.keys & (imgui.Key.mod_ctrl | imgui.Key.mod_alt) or _is_function_key(action.keys)):
+        if typing and not (action.keys & _WHILE_TYPING or _is_function_key(action.keys)):
             continue
         if imgui.is_key_chord_pressed(action.keys):
             action.run()
@@ -79,10 +82,10 @@ def key_chord_text(keys: int) -> str:
     """A shortcut as people write it: `Ctrl+Shift+P`."""
     mods = ((imgui.Key.mod_ctrl, "Ctrl"), (imgui.Key.mod_shift, "Shift"), (imgui.Key.mod_alt, "Alt"))
     names = [name for mod, name in mods if keys & mod]
-    name = imgui.get_key_name(imgui.Key(keys & ~int(imgui.Key.mod_mask_)))
+    name = imgui.get_key_name(imgui.Key(keys & ~_MODS))
     symbols = {"Comma": ",", "Equal": "+", "Minus": "-", "Slash": "/", "LeftArrow": "Left", "RightArrow": "Right"}
     return "+".join([*names, symbols.get(name, name)])
 
 
 def _is_function_key(keys: int) -> bool:
-    return int(imgui.Key.f1) <= keys & ~int(imgui.Key.mod_mask_) <= int(imgui.Key.f12)
+    return _FIRST_FUNCTION_KEY <= keys & ~_MODS <= _LAST_FUNCTION_KEY

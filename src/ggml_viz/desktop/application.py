@@ -9,18 +9,24 @@ from pathlib import Path
 from imgui_bundle import hello_imgui, imgui
 
 from ggml_viz.desktop.actions import Action
+from ggml_viz.desktop.capturing import Capturing
 from ggml_viz.desktop.command_palette import CommandPalette
 from ggml_viz.desktop.export_shown import Exports
 from ggml_viz.desktop.help import Help
 from ggml_viz.desktop.opening import Dropping, Opening
 from ggml_viz.desktop.panel import Panel
+from ggml_viz.desktop.panels.compare import Compare
+from ggml_viz.desktop.panels.graph import Graph
 from ggml_viz.desktop.panels.memory import Memory
 from ggml_viz.desktop.panels.ops import Ops
 from ggml_viz.desktop.panels.overview import Overview
+from ggml_viz.desktop.panels.tensor import Tensor
 from ggml_viz.desktop.panels.threads import Threads
 from ggml_viz.desktop.panels.timeline import Timeline
 from ggml_viz.desktop.preferences import THEMES, Preferences
 from ggml_viz.desktop.sources_menu import SourcesMenu
+from ggml_viz.desktop.status import Status
+from ggml_viz.desktop.welcome import Welcome, nothing_yet
 from ggml_viz.desktop.window import Window
 from ggml_viz.desktop.workspace import Workspace
 from ggml_viz.settings import Settings
@@ -28,12 +34,15 @@ from ggml_viz.sources.processes import LiveProcesses
 from ggml_viz.sources.source import Catalog, Provider
 from ggml_viz.sources.traces import TraceFiles
 
-PANELS: Sequence[type[Panel]] = (Overview, Timeline, Ops, Threads, Memory)
-_DIGITS = (
-    *(imgui.Key._1, imgui.Key._2, imgui.Key._3, imgui.Key._4, imgui.Key._5),
-    *(imgui.Key._6, imgui.Key._7, imgui.Key._8, imgui.Key._9),
+PANELS: Sequence[type[Panel]] = (Overview, Timeline, Graph, Ops, Threads, Memory, Compare, Tensor)
+# As plain numbers: this list is made for each frame, and members of an enum take long to be joined.
+_CTRL, _CTRL_SHIFT = int(imgui.Key.mod_ctrl), int(imgui.Key.mod_ctrl) | int(imgui.Key.mod_shift)
+_OPEN, _CLOSE, _QUIT, _COMMAND = (_CTRL | int(key) for key in (imgui.Key.o, imgui.Key.w, imgui.Key.q, imgui.Key.p))
+_LARGER_TEXT, _SMALLER_TEXT, _USUAL_TEXT = (
+    _CTRL | int(key) for key in (imgui.Key.equal, imgui.Key.minus, imgui.Key._0)
 )
-_CTRL, _SHIFT, _ALT = int(imgui.Key.mod_ctrl), int(imgui.Key.mod_shift), int(imgui.Key.mod_alt)
+_NEXT, _PREVIOUS, _KEYS = _CTRL | int(imgui.Key.tab), _CTRL_SHIFT | int(imgui.Key.tab), int(imgui.Key.f1)
+_PANELS = [_CTRL | (int(imgui.Key._1) + number) for number in range(9)]
 _LARGER = 1.1
 
 
@@ -67,6 +76,9 @@ class Application:
         self._exports = Exports(self.space, list(self.panels.values()))
         self._dropping = Dropping(self._opening.open)
         self._palette, self._help, self._sources = CommandPalette(), Help(), SourcesMenu(self.space)
+        self.capturing = Capturing(self.space, naming)
+        dialogs = self.capturing.start_dialog.open, self.capturing.attach_dialog.open
+        self._welcome = Welcome(self.space, self._opening.ask, *dialogs)
         self.window = Window(
             self.space,
             list(self.panels.values()),
@@ -76,6 +88,8 @@ class Application:
             above=self._above,
             menu_end=self._sources.draw,
             drawn=self._exports.after_draw,
+            status=Status(self.space).draw,
+            instead=self._instead,
         )
 
     def run(self) -> None:
@@ -84,6 +98,7 @@ class Application:
 
     def close(self) -> None:
         """Ends what was started, and remembers what is to be remembered."""
+        self.capturing.close()
         self.space.close()
         self.space.catalog.close()
         if self._folder is not None:
@@ -91,25 +106,31 @@ class Application:
 
     def actions(self) -> list[Action]:
         """What can be done now."""
-        return [*self._of_files(), *self._of_view(), *self._of_going(), *self._of_help()]
+        return [*self._of_files(), *self._of_view(), *self._of_going(), *self.capturing.actions(), *self._of_help()]
 
-    def _above(self) -> None:
-        actions = self.actions()
+    def _above(self, actions: Sequence[Action]) -> None:
         self._opening.draw()
         self._exports.focused = self.window.focused
         self._exports.draw()
+        self.capturing.draw()
         self._help.draw(actions)
         self._palette.draw(actions)
+
+    def _instead(self) -> bool:
+        if self.space.source is None:
+            self._welcome.draw()
+            return True
+        return nothing_yet(self.space)
 
     def _of_files(self) -> list[Action]:
         space = self.space
         recent = [Path(path) for path in space.preferences.recent]
         return [
-            Action("File", "Open …", self._opening.ask, _CTRL | imgui.Key.o),
+            Action("File", "Open …", self._opening.ask, _OPEN),
             *(Action("File/Recent", path.name, partial(space.open, path), hint=str(path.parent)) for path in recent),
-            Action("File", "Close", self._close_source, _CTRL | imgui.Key.w, is_possible=space.source is not None),
+            Action("File", "Close", self._close_source, _CLOSE, is_possible=space.source is not None),
             *self._exports.actions(),
-            Action("File", "Quit", self.window.close, _CTRL | imgui.Key.q, begins_group=True),
+            Action("File", "Quit", self.window.close, _QUIT, begins_group=True),
         ]
 
     def _of_view(self) -> list[Action]:
@@ -122,8 +143,8 @@ class Application:
             preferences.scale_fonts(preferences.font_scale * factor)
 
         panels = [
-            Action("View", title, partial(window.bring_to_front, title), _CTRL | key, is_on=window.is_shown(title))
-            for title, key in zip(self.panels, _DIGITS, strict=False)
+            Action("View", title, partial(window.bring_to_front, title), keys, is_on=window.is_shown(title))
+            for title, keys in zip(self.panels, _PANELS, strict=False)
         ]
         themes = [
             Action("View/Theme", theme.capitalize(), partial(paint, theme), is_on=preferences.theme == theme)
@@ -132,9 +153,9 @@ class Application:
         return [
             *panels,
             *themes,
-            Action("View", "Larger text", partial(scale, _LARGER), _CTRL | imgui.Key.equal, begins_group=True),
-            Action("View", "Smaller text", partial(scale, 1 / _LARGER), _CTRL | imgui.Key.minus),
-            Action("View", "Usual text", partial(preferences.scale_fonts, 1.0), _CTRL | imgui.Key._0),
+            Action("View", "Larger text", partial(scale, _LARGER), _LARGER_TEXT, begins_group=True),
+            Action("View", "Smaller text", partial(scale, 1 / _LARGER), _SMALLER_TEXT),
+            Action("View", "Usual text", partial(preferences.scale_fonts, 1.0), _USUAL_TEXT),
             Action("View", "Panels as at first", window.reset_layout, begins_group=True),
         ]
 
@@ -142,9 +163,9 @@ class Application:
         space = self.space
         several = len(space.sources) > 1
         return [
-            Action("Go", "Command …", self._palette.open, _CTRL | imgui.Key.p),
-            Action("Go", "Next source", partial(self._go, 1), _CTRL | imgui.Key.tab, several, begins_group=True),
-            Action("Go", "Previous source", partial(self._go, -1), _CTRL | _SHIFT | imgui.Key.tab, several),
+            Action("Go", "Command …", self._palette.open, _COMMAND),
+            Action("Go", "Next source", partial(self._go, 1), _NEXT, several, begins_group=True),
+            Action("Go", "Previous source", partial(self._go, -1), _PREVIOUS, several),
             *(
                 Action(
                     "Go/Source",
@@ -157,7 +178,7 @@ class Application:
         ]
 
     def _of_help(self) -> list[Action]:
-        return [Action("Help", "Keys", self._help.open, int(imgui.Key.f1))]
+        return [Action("Help", "Keys", self._help.open, _KEYS)]
 
     def _go(self, step: int) -> None:
         sources = self.space.sources

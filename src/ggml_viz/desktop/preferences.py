@@ -35,7 +35,7 @@ class Preferences:
     def load(cls, folder: Path) -> Preferences:
         """What was remembered; of what makes no sense the default."""
         preferences = cls()
-        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError, LookupError):
             found = json.loads(_file(folder).read_text())
             if found.get("theme") in THEMES:
                 preferences.theme = found["theme"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ _READING_FPS = 5.0
 # After somebody did something, or there was an answer, so long at full speed.
 _ACTIVE_S = 0.25
 _FRAMES = 600
+_SWITCH_S = 0.0005
 
 
 class Window:
@@ -40,7 +42,7 @@ class Window:
         actions: Says what menus and keys offer now.
         folder: Where the layout is remembered; None: nowhere.
         started: Called once, when there is a window.
-        above: Draws dialogs and the like, above all panels.
+        above: Draws dialogs and the like, above all panels; it is told what can be done now.
         menu_end: Draws the end of the menu bar.
         status: Draws the status bar.
         instead: Draws what stands in panels when there is nothing to show yet, and says whether it did.
@@ -60,7 +62,7 @@ class Window:
         actions: Callable[[], Sequence[Action]],
         folder: Path | None,
         started: Callable[[], None] = lambda: None,
-        above: Callable[[], None] = lambda: None,
+        above: Callable[[Sequence[Action]], None] = lambda actions: None,
         menu_end: Callable[[], None] = lambda: None,
         status: Callable[[], None] = lambda: None,
         instead: Callable[[], bool] = lambda: False,
@@ -75,6 +77,7 @@ class Window:
         self._status = status
         self._instead = instead
         self._drawn = drawn
+        self._offered: Sequence[Action] = ()
         self.focused: Panel | None = None
         self._applied: Theme | None = None
         self._took = 0.0
@@ -170,10 +173,9 @@ class Window:
             panel.draw()
 
     def _set_up(self) -> None:
-        # A window that is drawn wrongly once is better than none.
-        io = imgui.get_io()
-        io.config_error_recovery_enable_assert = False
-        io.config_error_recovery_enable_tooltip = False
+        imgui.get_io().config_error_recovery_enable_tooltip = False
+        # So long at the most a thread that prepares an answer holds up a frame, where it runs in Python.
+        sys.setswitchinterval(_SWITCH_S)
         self._started()
 
     def _before_frame(self) -> None:
@@ -189,16 +191,17 @@ class Window:
         for title in space.to_front:
             self.bring_to_front(title)
         space.to_front.clear()
+        self._offered = self._actions()
         self.params.fps_idling.fps_idle = _IDLE_FPS if space.is_ready or space.source is None else _READING_FPS
         self._took = time.perf_counter() - began
 
     def _menus(self) -> None:
-        draw_menus(self._actions())
+        draw_menus(self._offered)
         self._menu_end()
 
     def _above_all(self) -> None:
-        run_shortcuts(self._actions())
-        self._above()
+        run_shortcuts(self._offered)
+        self._above(self._offered)
 
     def _after_frame(self) -> None:
         self.frame_ms.append(self._took * 1e3)
@@ -221,7 +224,8 @@ class Window:
             except Exception:
                 failed[0] = True
                 _LOG.exception("a part of the window failed")
-                # Ends what it had begun and not ended.
+                # Ends what it had begun and not ended, which is no reason to end the program.
+                imgui.get_io().config_error_recovery_enable_assert = False
                 imgui.internal.error_recovery_try_to_recover_state(state)
             self._took += time.perf_counter() - began
 

@@ -96,7 +96,7 @@ def arenas_of(process: Process, number: int, placement: int) -> list[Arena]:
     if len(places) != len(graph.tensors):
         return []
     buffers = {buffer.number: buffer for buffer in process.buffers if buffer.usage == COMPUTE}
-    lives = _lives(graph)
+    lives = lives_of(graph)
     found = []
     for buffer in np.unique(places[np.isin(places, list(buffers))]).tolist():
         life = buffers[buffer]
@@ -115,8 +115,11 @@ def _roots(graph: Graph) -> npt.NDArray[np.int64]:
     return roots
 
 
-def _lives(graph: Graph) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """For each tensor its root, and of roots the first and the last node that has to do with it."""
+def lives_of(graph: Graph) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """For each tensor its root, and of roots the first and the last node that has to do with it: [tensors] each.
+
+    The first is the node that writes it, -1: it is there before the first; the last is the last that reads it.
+    """
     tensors, count = graph.tensors, graph.node_count
     roots = _roots(graph)
     first = np.where(np.arange(len(tensors)) < count, np.arange(len(tensors)), -1)

@@ -102,6 +102,8 @@ class _Rows:
 class _Times(NodeTimes):
     """Node times so far, of whose executions not each is kept: how long they took is counted by op."""
 
+    keeps_each = False
+
     def __init__(self, clock: Clock, totals: Structured, workers: Structured, counted: npt.NDArray[np.int64]) -> None:
         none = np.empty(0, np.uint32), np.empty(0, np.float32)
         super().__init__(clock, totals, *none, workers, np.empty(0, bool))

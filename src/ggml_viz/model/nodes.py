@@ -126,7 +126,10 @@ class NodeTimes:
         workers: What each worker did, in ticks: WORKER_TOTAL_DTYPE array [ops, workers], ops as in `Places.ops`.
         executed: Nodes executed, of a fused group each.
         seen: Which runs had any, bool array [runs].
+        keeps_each: Whether `walls_s` are those of the chosen items, and not only spread like those of their ops.
     """
+
+    keeps_each = True
 
     def __init__(
         self,

@@ -43,6 +43,7 @@ from ggml_viz.trace.definitions import DETAIL_NAMES
 from ggml_viz.views import graph as graph_view
 from ggml_viz.views import memory as memory_view
 from ggml_viz.views import nodes
+from ggml_viz.views import tensor as tensor_view
 
 _LOG = logging.getLogger("ggml_viz.sources")
 
@@ -78,6 +79,9 @@ class LiveProcesses:
         self._naming = naming
         self._keep_bytes = keep_bytes
         self._token = token
+        self._also_pids: set[int] = set()
+        self._also_tokens: set[str] = set()
+        self._takes_all = pids is None and not token
         self._lock = threading.Lock()
         self._sources: dict[Path, LiveSource] = {}
         self._removed: set[Path] = set()
@@ -86,6 +90,28 @@ class LiveProcesses:
         # Not only when somebody asks: by then a process's rings may have lost how it began.
         self._looker = threading.Thread(target=self._keep_looking, name="look for processes", daemon=True)
         self._looker.start()
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether all that there are are shown."""
+        return self._takes_all
+
+    def also(self, pid: int | None = None, token: str = "", everything: bool = False) -> None:
+        """Shows more of them from now on, also one that was removed.
+
+        Args:
+            pid: That process.
+            token: Those whose segments' names start so.
+            everything: All that there are.
+        """
+        with self._lock:
+            if pid is not None:
+                self._also_pids.add(pid)
+                self._removed = {path for path in self._removed if f".{pid}." not in path.name}
+            if token:
+                self._also_tokens.add(token)
+            self._takes_all |= everything
+            self._looked_at = float("-inf")
 
     def _keep_looking(self) -> None:
         while not self._closed.wait(_LOOK_AGAIN_S):
@@ -116,15 +142,19 @@ class LiveProcesses:
             for source in self._sources.values():
                 source.close()
 
+    def _is_wanted(self, pid: int, path: Path) -> bool:
+        token = path.name.partition(".")[0]
+        if self._takes_all or pid in self._also_pids or token in self._also_tokens:
+            return True
+        return (self._pids is None or pid in self._pids) and token == (self._token or token)
+
     def _look(self) -> None:
         try:
             segments = live_segments(native.segments_folder())
         except OSError:
             return
         for pid, path in segments.items():
-            if path in self._sources or path in self._removed or (self._pids is not None and pid not in self._pids):
-                continue
-            if self._token and path.name.partition(".")[0] != self._token:
+            if path in self._sources or path in self._removed or not self._is_wanted(pid, path):
                 continue
             ended = [known for known, source in self._sources.items() if source.watch.ended]
             if len(self._sources) >= _MOST_FOLLOWED:
@@ -300,6 +330,11 @@ class LiveSource(Source):
         """Its nodes, set out."""
         with self.watch.lock:
             return found(lambda: graph_view.layer_layout(self.watch.trace, process, graph, layer))
+
+    def tensor(self, process: int, graph: int, node: int) -> dict[str, Any]:
+        """All that is known of a tensor of a graph."""
+        with self.watch.lock:
+            return found(lambda: tensor_view.tensor_details(self.watch.trace, process, graph, node))
 
     def memory(self) -> dict[str, Any]:
         """Buffers over time."""

@@ -109,6 +109,10 @@ class Source(ABC):
         """Layer: its nodes, set out; None: those outside layers."""
 
     @abstractmethod
+    def tensor(self, process: int, graph: int, node: int) -> dict[str, Any]:
+        """Tensor: all that is known of a node of a graph, or of a tensor that it reads, by its index there."""
+
+    @abstractmethod
     def memory(self) -> dict[str, Any]:
         """Memory: buffers over time."""
 
@@ -184,6 +188,11 @@ class Catalog:
 
     def __init__(self, providers: Sequence[Provider]) -> None:
         self._providers = list(providers)
+
+    @property
+    def providers(self) -> Sequence[Provider]:
+        """Who has some."""
+        return tuple(self._providers)
 
     def sources(self) -> list[Source]:
         """Those that there are now."""

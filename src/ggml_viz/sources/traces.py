@@ -40,6 +40,7 @@ from ggml_viz.trace.chunks import FILE_HEADER, check_file_header
 from ggml_viz.views import graph as graph_view
 from ggml_viz.views import memory as memory_view
 from ggml_viz.views import nodes
+from ggml_viz.views import tensor as tensor_view
 from ggml_viz.views.timeline import Timeline
 
 SUFFIX = ".ggmlviz"
@@ -323,6 +324,11 @@ class TraceSource(Source):
         """Its nodes, set out."""
         self.summary()
         return found(lambda: graph_view.layer_layout(self._trace(), process, graph, layer))
+
+    def tensor(self, process: int, graph: int, node: int) -> dict[str, Any]:
+        """All that is known of a tensor of a graph."""
+        self.summary()
+        return found(lambda: tensor_view.tensor_details(self._trace(), process, graph, node))
 
     def memory(self) -> dict[str, Any]:
         """Buffers over time."""

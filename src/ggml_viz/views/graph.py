@@ -10,6 +10,7 @@ from ggml_viz.model.kinds import kind_index
 from ggml_viz.model.measured import NO_LAYER, group_by
 from ggml_viz.views.layer import computing_nodes, graph_of, layer_of
 from ggml_viz.views.layout import lay_out
+from ggml_viz.views.tensor import backends_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -95,6 +96,7 @@ class NodeBox(TypedDict):
     Attributes:
         id: That the edges refer to; a tensor that several nodes read has a box, and an id, for each.
         node: Index of the node in the graph, of a fused group the first one's; None: it is not computed in this graph.
+        tensor: Index of its tensor there, of a fused group the last one's.
         name: Of its tensor.
         op: What computes it; of a fused group the names of all.
         kind: Of work: an index in KINDS.
@@ -105,6 +107,7 @@ class NodeBox(TypedDict):
         seconds: What all its executions took; None: it was not timed here.
         executions: How many there were.
         bytes: That one execution moves, or of what is not computed, that it takes; None: not known.
+        backend: That computed it when the graph was last run; None: it was not seen.
         x: Left side of its box, in pixels.
         y: Top of its box.
         width: Of its box.
@@ -113,6 +116,7 @@ class NodeBox(TypedDict):
 
     id: str
     node: int | None
+    tensor: int
     name: str
     op: str
     kind: int
@@ -123,6 +127,7 @@ class NodeBox(TypedDict):
     seconds: float | None
     executions: int
     bytes: float | None
+    backend: str | None
     x: float
     y: float
     width: float
@@ -251,6 +256,7 @@ def layer_layout(trace: Trace, process: int, graph: int, layer: int | None) -> L
     attribution, cost = watched.attributions[graph], watched.costs[graph]
     shown = layer_of(trace, of, layer, _MOST_NODES, leaves=True)
     placed = lay_out(shown)
+    backends = backends_of(watched, graph)
     nodes: list[NodeBox] = []
     for box in placed.boxes:
         node = shown.nodes[box.item]
@@ -262,6 +268,7 @@ def layer_layout(trace: Trace, process: int, graph: int, layer: int | None) -> L
             {
                 "id": str(node.tensor) if box.reader is None else f"{node.tensor}-{shown.nodes[box.reader].tensor}",
                 "node": node.node,
+                "tensor": node.tensor,
                 "name": node.name,
                 "op": node.op,
                 "kind": kind_index(node.op),
@@ -272,6 +279,7 @@ def layer_layout(trace: Trace, process: int, graph: int, layer: int | None) -> L
                 "seconds": None if node.mean_s is None else node.mean_s * node.executions,
                 "executions": node.executions,
                 "bytes": moved if np.isfinite(moved) else None,
+                "backend": backends[node.node] if node.node is not None else None,
                 "x": box.x,
                 "y": box.y,
                 "width": box.width,

@@ -139,7 +139,7 @@ class NodeDetails(TypedDict):
         gflops: Operations in 1e9 a second.
         floor_s: The least time that the machine could do it in; None: not known.
         backend: That computed it; None: not seen.
-        typical: All its executions; None: they were not added up yet.
+        typical: All its executions; None: they were not added up yet, or are not kept each.
     """
 
     title: str
@@ -484,7 +484,7 @@ def _backend(process: Process, run: int, node: int) -> str | None:
 
 def _typical(trace: Trace, process: int, graph: int, node: int, fused: int) -> Typical | None:
     # Adding up all executions reads the whole trace, which a look at one of them is not worth.
-    if "measured" not in vars(trace):
+    if "measured" not in vars(trace) or not trace.watched[process].node_times.keeps_each:
         return None
     measured = trace.measured
     rows = np.flatnonzero(

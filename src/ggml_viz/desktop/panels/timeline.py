@@ -172,8 +172,8 @@ class Timeline(Panel):
     def _body(self, lanes: list[Lane]) -> None:
         em = imgui.get_font_size()
         room = imgui.get_content_region_avail()
-        has_side = self._draft is not None or self.space.selected is not None
-        side = min(_SIDE * em, room.x * 0.4) if has_side else 0.0
+        # Not before the button is let go: the time beneath the pointer would move away.
+        side = min(_SIDE * em, room.x * 0.4) if self.space.selected is not None else 0.0
         if room.x - side < 4 * em or room.y < 3 * em:
             return
         spacing = imgui.get_style().item_spacing.x
@@ -183,7 +183,8 @@ class Timeline(Panel):
         imgui.end_child()
         if side:
             imgui.set_cursor_screen_pos((top.x + room.x - side, top.y))
-            if imgui.begin_child("##range", (side, room.y), imgui.ChildFlags_.borders):
+            bars = imgui.WindowFlags_.horizontal_scrollbar
+            if imgui.begin_child("##range", (side, room.y), imgui.ChildFlags_.borders, bars):
                 self._range()
             imgui.end_child()
 

@@ -161,7 +161,7 @@ def range_card(space: Workspace, report: dict[str, Any] | None, shown: View, vie
             _dot(space.theme.phases[PHASES.index(phase["phase"])])
             imgui.text_unformatted(told if rate is None else f"{told}, {significant(rate)} t/s")
             draw.hint(f"{plural(phase['runs'], 'run')} in {took(phase['seconds'])}; tokens over that time.")
-    flags = imgui.TableFlags_.sizing_fixed_fit | imgui.TableFlags_.row_bg
+    flags = imgui.TableFlags_.sizing_fixed_fit | imgui.TableFlags_.row_bg | imgui.TableFlags_.no_keep_columns_visible
     if imgui.begin_table("##ops", 6, flags):
         draw.header("op", "share", "time", "calls", "median", "wait")
         for op in report["ops"][:_MOST_OPS]:

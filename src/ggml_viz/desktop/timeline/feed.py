@@ -10,10 +10,10 @@ _SCREENS = 3.0
 _MOST_COLUMNS = 8192
 # So much of a screen is left at a side when the next tile is asked for.
 _MARGIN = 0.4
-# How much coarser than the screen shares may be while it moves, and at rest.
+# How much coarser than the screen pictures may be while it moves, and at rest.
 _COARSEST_MOVING = 0.6
 _COARSEST_RESTING = 0.95
-# Spans are exact, until the rounding of their times would be seen.
+# Rectangles are exact, until the rounding of their times would be seen.
 _COARSEST_SPANS = 0.01
 
 
@@ -60,7 +60,7 @@ def window_for(need: Need) -> Window:
     return Window(view, min(max(columns, 1), _MOST_COLUMNS), need.lanes)
 
 
-def suffices(window: Window, need: Need, has_shares: bool = True) -> bool:
+def suffices(window: Window, need: Need, has_pictures: bool = True) -> bool:
     """Whether a tile shows well enough what is to be shown."""
     view, width = need.view, need.view.width
     slack = width * 1e-6
@@ -71,6 +71,6 @@ def suffices(window: Window, need: Need, has_shares: bool = True) -> bool:
     if window.view.end - view.end < _MARGIN * width and window.view.end < need.limits.end - slack:
         return False
     density = window.columns * width / window.view.width / min(max(need.pixels, 1), _MOST_COLUMNS // 2)
-    if not has_shares:
+    if not has_pictures:
         return density > _COARSEST_SPANS
     return density > (_COARSEST_RESTING if need.is_resting else _COARSEST_MOVING)

@@ -40,6 +40,7 @@ class Pointer:
 
     def __init__(self) -> None:
         self._pressed_at: tuple[float, float] | None = None
+        self._since = 0.0
         self._doing = ""
         self._last = (0.0, 0.0)
 
@@ -60,21 +61,21 @@ class Pointer:
         io, at = imgui.get_io(), imgui.get_mouse_pos()
         hovered = imgui.is_item_hovered()
         scrolled = self._wheel(stage, stage.view.to_time(at.x - left, width), now) if hovered else 0.0
+        here = stage.view.to_time(at.x - left, width)
         if hovered and imgui.is_mouse_double_clicked(_LEFT):
             self._doing = "twice"
             return Meant(framed=True)
         if imgui.is_item_activated():
             self._pressed_at = self._last = (at.x, at.y)
+            self._since = here
             self._doing = "pan" if io.key_shift or imgui.is_mouse_down(_MIDDLE) else "press"
         if not self._doing or self._pressed_at is None:
             return Meant(scrolled=scrolled)
         moved = at.x - self._last[0], at.y - self._last[1]
         self._last = at.x, at.y
-        begun = self._pressed_at[0]
-        if self._doing == "press" and abs(at.x - begun) >= _CLICK * imgui.get_font_size():
+        if self._doing == "press" and abs(at.x - self._pressed_at[0]) >= _CLICK * imgui.get_font_size():
             self._doing = "select"
-        first, last = (stage.view.to_time(x - left, width) for x in sorted((begun, at.x)))
-        chosen = View(max(first, stage.limits.begin), min(last, stage.limits.end))
+        chosen = View(max(min(self._since, here), stage.limits.begin), min(max(self._since, here), stage.limits.end))
         doing = self._doing
         if imgui.is_item_active():
             if doing == "pan":

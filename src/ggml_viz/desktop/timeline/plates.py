@@ -12,7 +12,7 @@ from ggml_viz.desktop.timeline.feed import Need, Window, suffices, window_for
 from ggml_viz.desktop.timeline.lanes import Lane, Row, lanes_of
 from ggml_viz.desktop.timeline.plate import Labels, Look, Plate, make_plate
 from ggml_viz.desktop.timeline.stage import Stage
-from ggml_viz.desktop.timeline.tile import Shares, read_tile
+from ggml_viz.desktop.timeline.tile import read_tile
 from ggml_viz.desktop.timeline.view import View
 from ggml_viz.desktop.workspace import Workspace
 
@@ -129,7 +129,7 @@ class Plates:
         if self._asked is not None and self._asked[1:2] == (look,) and not self._is_old(stage.view, steps, now):
             # That more was recorded meanwhile is not what makes a tile too short.
             limits = View(stage.limits.begin, min(stage.limits.end, self._asked_limit))
-            if suffices(self._asked[0], replace(need, limits=limits), self._has_shares()):
+            if suffices(self._asked[0], replace(need, limits=limits), self._has_pictures()):
                 return
         window = window_for(need if lanes is None else replace(need, lanes=_around(rows, shown)))
         asked = (window, look, steps, number)
@@ -157,9 +157,10 @@ class Plates:
         kept = (self.plate, self.whole)
         self._textures = [each for each in self._textures if any(each[0] is plate for plate in kept)]
 
-    def _has_shares(self) -> bool:
+    def _has_pictures(self) -> bool:
+        """Whether something is drawn as a picture, which has no more detail than columns."""
         plate = self.plate
-        return plate is None or any(isinstance(lane, Shares) for lane in plate.tile.lanes.values())
+        return plate is None or plate.image is not None
 
     def _is_old(self, view: View, steps: int, now: float) -> bool:
         """Whether more of what is shown was recorded since."""

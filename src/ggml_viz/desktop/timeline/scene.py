@@ -98,7 +98,7 @@ def compose(
             picture = _picture(plate, place, (shift, scale), part, (top, top + row.height))
             if picture is not None:
                 pictures.append(picture)
-        elif last > first:
+        elif last > first and row.lane.id in plate.first:  # not: a lane that came while the tile was on its way
             at = plate.first[row.lane.id]
             slices.append(slice(at + first, at + last))
             counts.append(last - first)

@@ -27,20 +27,22 @@ _BUTTONS = (
 
 def toolbar(space: Workspace, stage: Stage, commands: Mapping[str, Callable[[], None]]) -> None:
     """Draws it, behind the search field that stands there already."""
+    right = imgui.get_window_pos().x + imgui.get_window_size().x - imgui.get_style().window_padding.x
     for text, name, hint in _BUTTONS:
-        imgui.same_line()
+        _beside(text, right)
         if imgui.button(f"{text}##{name}"):
             commands[name]()
         draw.hint(hint)
     if space.is_live:
-        imgui.same_line()
+        _beside("follow", right, 2.0)
         changed, _ = imgui.checkbox("follow", stage.is_following)
         if changed:
             commands["follow"]()
         draw.hint("The newest stays at the right edge (End)")
+    _beside("Bookmarks (10)", right)
     _bookmarks(space, stage)
-    for kind in range(len(KINDS)):
-        imgui.same_line()
+    for kind, name in enumerate(KINDS):
+        _beside(name, right, 1.0)
         _kind(space, kind)
     width = f"{took(stage.view.width)} wide"
     text_width = imgui.calc_text_size(width).x
@@ -55,9 +57,16 @@ def toolbar(space: Workspace, stage: Stage, commands: Mapping[str, Callable[[], 
         imgui.new_line()
 
 
+def _beside(text: str, right: float, more: float = 0.0) -> None:
+    """What comes next stands beside the last item if there is room for it, else in a new line."""
+    style = imgui.get_style()
+    width = imgui.calc_text_size(text).x + 2 * style.frame_padding.x + more * imgui.get_font_size()
+    if imgui.get_item_rect_max().x + style.item_spacing.x + width <= right:
+        imgui.same_line()
+
+
 def _bookmarks(space: Workspace, stage: Stage) -> None:
     marks = sorted(space.bookmarks)
-    imgui.same_line()
     if imgui.button(f"Bookmarks{f' ({len(marks)})' if marks else ''}###bookmarks"):
         imgui.open_popup("##marks")
     draw.hint("Places to come back to; m sets one at the pointer, or takes it away")
