@@ -26,9 +26,10 @@ from bench.viewers import cpu_seconds
 SPANS, STARTS, IDLE_S, FOLLOW_S = 20_000_000, 5, 20.0, 20.0
 # From the whole trace to a single node: each notch of the wheel takes some fifth away.
 NOTCHES = 120
-# Runs a second of a graph of 32 nodes on one thread: with the runs' own records, half a million records a second.
-RUNS_PER_SECOND = 14_000
-_RECORDS_PER_RUN = Tiny.records(1, threads=1)
+# Runs a second of a graph of 32 nodes on one thread: with the runs' own records more than half a million records a
+# second, where a core is free for it.
+RUNS_PER_SECOND = 17_000
+LEAST_PER_SECOND = 450_000
 
 _OPEN = """
 import sys, threading, time
@@ -152,7 +153,7 @@ def _follow(folder: Path) -> list[float]:
                 took.extend(application.window.frame_ms)
                 application.window.frame_ms.clear()
             rate = (space.described["records"] - before) / (time.monotonic() - began)
-            assert rate > 0.9 * RUNS_PER_SECOND * _RECORDS_PER_RUN, f"only {rate:.0f} records a second"
+            assert rate > LEAST_PER_SECOND, f"only {rate:.0f} records a second"
 
         try:
             with desktop.application(live=pid) as application:

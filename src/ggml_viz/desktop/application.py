@@ -173,7 +173,7 @@ class Application:
             *(
                 Action(
                     "Go/Source",
-                    str(source.describe()["name"]),
+                    source.name,
                     partial(space.show, source),
                     is_on=source is space.source,
                 )

@@ -24,7 +24,7 @@ TITLE = "ggml-viz"
 SIZE = 1600, 950
 FONT_PIXELS = 15.0
 # Nobody is there and nothing comes: now and then a frame all the same, so that clocks in it are about right.
-_IDLE_FPS = 0.5
+_IDLE_FPS = 0.1
 # While a trace is read, its progress moves; drawing more often would take the time that reading needs.
 _READING_FPS = 5.0
 # After somebody did something, or there was an answer, so long at full speed.
@@ -204,7 +204,9 @@ class Window:
         self._menu_end()
 
     def _above_all(self) -> None:
-        run_shortcuts(self._offered)
+        # While a dialog asks for something, nothing else is done.
+        if imgui.internal.get_top_most_popup_modal() is None:
+            run_shortcuts(self._offered)
         self._above(self._offered)
 
     def _after_frame(self) -> None:

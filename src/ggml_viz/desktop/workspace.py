@@ -94,6 +94,7 @@ class Workspace:
         self._looked_at = self._described_at = float("-inf")
         self._notices: list[Notice] = []
         self._questions: weakref.WeakSet[Question[Any]] = weakref.WeakSet()
+        self._description = self.question()
         self._stop_listening: Callable[[], None] | None = None
         self._reset()
 
@@ -149,7 +150,9 @@ class Workspace:
                 self.show(self.sources[0])
         if self.source is not None and now - self._described_at > _DESCRIBE_AGAIN_S:
             self._described_at = now
-            self.described = self.source.describe()
+            source = self.source
+            known = self._description.ask(now, source.describe) if self.described else source.describe()
+            self.described = known or self.described
 
     def look_again(self) -> None:
         """Looks for sources before the next frame, not only now and then."""

@@ -133,10 +133,14 @@ class GrowingProcess(Process):
         file: What was recorded of it; `take_in` is told what came in addition.
         clock: Its clock.
         rules: How its tensors may be named.
+
+    Attributes:
+        most_threads: That computed a run.
     """
 
     def __init__(self, file: ProcessTrace, clock: Clock, rules: Sequence[NamingRules]) -> None:
         super().__init__(file, clock, rules)
+        self.most_threads = 0
         self._graphs: dict[int, Graph] = {}
         self._known_graphs: set[int] = set()
         self._workloads: dict[int, Workload] = {}
@@ -278,6 +282,7 @@ class GrowingProcess(Process):
             rows.add(taken(records, kinds == kind))
         self._active = active
         runs = taken(records, kinds == KIND_RUN).view(RUN_DTYPE)
+        self.most_threads = max(self.most_threads, int(runs["threads"].max(initial=0)))
         self._ended_runs = _with_runs(self._ended_runs, self._located(runs))
         self._run_nodes = self._times = None
         self._ended.append(runs["run"].copy())

@@ -188,6 +188,7 @@ class LiveSource(Source):
     def __init__(self, identifier: str, watch: Watch, folder: Path, naming: Path | None) -> None:
         self.id = identifier
         self.watch = watch
+        self.name = f"pid {watch.pid}"
         self._folder = folder
         self._naming = naming
         self._lock = threading.Lock()
@@ -215,14 +216,14 @@ class LiveSource(Source):
         return {
             "id": self.id,
             "kind": "live",
-            "name": f"pid {watch.pid}",
+            "name": self.name,
             "command": command_line(process.file) if process is not None else "",
             "pid": watch.pid,
             "ggml_version": ", ".join(
                 sorted({runtime.version for runtime in definitions.runtimes.values()} - {""}) if definitions else ()
             ),
             "backends": list(dict.fromkeys(definitions.backends.values())) if definitions else [],
-            "threads": int(process.runs.threads.max(initial=0)) if process is not None else 0,
+            "threads": process.most_threads if process is not None else 0,
             "state": _state(watch, state),
             "progress": 1.0,
             "started": wall_time(definitions.info.start_wall_ns) if definitions else "",

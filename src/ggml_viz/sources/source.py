@@ -29,9 +29,11 @@ class Source(ABC):
 
     Attributes:
         id: Its name in addresses.
+        name: What people call it.
     """
 
     id: str
+    name: str
     is_live: bool
 
     @property

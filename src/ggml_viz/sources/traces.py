@@ -171,6 +171,7 @@ class TraceSource(Source):
     def __init__(self, identifier: str, path: Path, naming: Path | None = None) -> None:
         self.id = identifier
         self.path = path
+        self.name = path.name
         self.used_at = 0.0
         self._naming = naming
         self._signature = _signature(path)
@@ -222,7 +223,7 @@ class TraceSource(Source):
         described: dict[str, Any] = {
             "id": self.id,
             "kind": "trace",
-            "name": self.path.name,
+            "name": self.name,
             "command": "",
             "pid": None,
             "ggml_version": "",

@@ -332,7 +332,7 @@ class Compare(Panel):
 
 
 def _name(source: Source) -> str:
-    return str(source.describe()["name"])
+    return source.name
 
 
 def _header(columns: tuple[str, ...], hints: dict[str, str], stretched: str = "") -> None:
