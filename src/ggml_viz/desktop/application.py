@@ -71,7 +71,6 @@ class Application:
             providers.insert(0, LiveProcesses([live] if live else None, Path(), naming))
         preferences = Preferences.load(folder) if folder is not None else Preferences()
         self.space = Workspace(Catalog(providers), traces, preferences, hello_imgui.request_refresh)
-        traces.load_named()
         self.panels = {panel.title: panel(self.space) for panel in PANELS}
         self._opening = Opening(self.space)
         self._exports = Exports(self.space, list(self.panels.values()))
@@ -85,7 +84,7 @@ class Application:
             list(self.panels.values()),
             self.actions,
             folder,
-            started=self._dropping.listen,
+            started=self._started,
             above=self._above,
             menu_end=self._sources.draw,
             status=Status(self.space).draw,
@@ -94,6 +93,10 @@ class Application:
             may_close=lambda: self._quitting.may_close(),
         )
         self._quitting = Quitting(self.capturing, self.window.close)
+
+    def _started(self) -> None:
+        self._dropping.listen()
+        self.space.traces.load_named()
 
     def run(self) -> None:
         """Shows the window until it is closed."""

@@ -41,7 +41,7 @@ class Window:
         panels: In the order of their tabs.
         actions: Says what menus and keys offer now.
         folder: Where the layout is remembered; None: nowhere.
-        started: Called once, when there is a window.
+        started: Called once, when the first frame is shown.
         above: Draws dialogs and the like, above all panels; it is told what can be done now.
         menu_end: Draws the end of the menu bar.
         status: Draws the status bar.
@@ -162,6 +162,10 @@ class Window:
         if imgui.is_window_focused(imgui.FocusedFlags_.child_windows):
             self.focused = panel
         space = self._space
+        if self.first_frame is None:
+            imgui.text_disabled("…")
+            hello_imgui.request_refresh()
+            return
         if self._instead():
             return
         if space.source is None:
@@ -180,7 +184,6 @@ class Window:
         imgui.get_io().config_error_recovery_enable_tooltip = False
         # So long at the most a thread that prepares an answer holds up a frame, where it runs in Python.
         sys.setswitchinterval(_SWITCH_S)
-        self._started()
 
     def _before_frame(self) -> None:
         began = time.perf_counter()
@@ -191,7 +194,9 @@ class Window:
             self._applied = space.theme = Theme(is_dark)
             self._applied.apply()
         imgui.get_style().font_scale_main = space.preferences.font_scale
-        space.look()
+        # What there is to show is read once there is a window: it would keep the first frame waiting.
+        if self.first_frame is not None:
+            space.look()
         for title in space.to_front:
             self.bring_to_front(title)
         space.to_front.clear()
@@ -213,6 +218,7 @@ class Window:
         self.frame_ms.append(self._took * 1e3)
         if self.first_frame is None:
             self.first_frame = time.monotonic()
+            self._started()
 
     def _timed(self, draw: Callable[[], None]) -> Callable[[], None]:
         """Draws, adds up what that took, and keeps a fault of ours from ending the application."""

@@ -9,7 +9,6 @@ from typing import Any, BinaryIO
 
 from ggml_viz.analysis.contents import command_line, wall_time
 from ggml_viz.errors import UserError
-from ggml_viz.export import pictures
 from ggml_viz.export.selection import Selection
 from ggml_viz.model.part import PartOfTrace
 from ggml_viz.model.table import Column, Text
@@ -81,6 +80,16 @@ def longest_of(executions: Sequence[nodes.Occurrence], rank: int) -> dict[str, A
     return {**executions[rank], "count": len(executions)}
 
 
+def export_selection(selection: Selection, form: str, table_name: str, out: BinaryIO) -> None:
+    """Writes a part of a trace in one of EXPORTS but its own format."""
+    from ggml_viz.export import chrome, perfetto, speedscope, table
+
+    if form == "csv":
+        table.write_csv(selection, table_name, out)
+    else:
+        {"chrome": chrome, "perfetto": perfetto, "speedscope": speedscope}[form].write(selection, out)
+
+
 def found(look: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
     """What a view returns; what it does not find is not there."""
     try:
@@ -100,6 +109,8 @@ def picture_of(
     layer: int | None,
 ) -> None:
     """Draws a picture; of runs those that began in the interval."""
+    from ggml_viz.export import pictures
+
     # Drawn with settings that are the whole process's: one at a time.
     with _DRAWING:
         if picture == "layer":

@@ -7,18 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ggml_viz import native
 from ggml_viz.analysis.contents import command_line, wall_time
-from ggml_viz.analysis.profile import Profile, profile
 from ggml_viz.analysis.registry import activity_of
 from ggml_viz.analysis.summary import Summary, summarize
 from ggml_viz.capture import control
 from ggml_viz.capture.files import default_path
 from ggml_viz.capture.segments import live_segments, open_recorder
 from ggml_viz.errors import UserError
-from ggml_viz.export import chrome, perfetto, speedscope, table
 from ggml_viz.export.selection import Selection
 from ggml_viz.live.watch import KEEP_BYTES, Watch
 from ggml_viz.model.part import PartOfTrace
@@ -27,6 +25,7 @@ from ggml_viz.model.tables import FIELDS
 from ggml_viz.model.trace import Trace
 from ggml_viz.sources.answering import (
     describe_tables,
+    export_selection,
     found,
     longest_of,
     occurrence_of,
@@ -44,6 +43,9 @@ from ggml_viz.views import graph as graph_view
 from ggml_viz.views import memory as memory_view
 from ggml_viz.views import nodes
 from ggml_viz.views import tensor as tensor_view
+
+if TYPE_CHECKING:
+    from ggml_viz.analysis.profile import Profile
 
 _LOG = logging.getLogger("ggml_viz.sources")
 
@@ -386,10 +388,7 @@ class LiveSource(Source):
         if format == "ggmlviz":
             raise UserError("a live process is recorded, not exported", "Use record, or: ggml-viz attach PID.")
         selection = Selection(self._taken(), from_s or 0.0, float("inf") if until_s is None else until_s)
-        if format == "csv":
-            table.write_csv(selection, table_name, out)
-        else:
-            {"chrome": chrome, "perfetto": perfetto, "speedscope": speedscope}[format].write(selection, out)
+        export_selection(selection, format, table_name, out)
 
     def picture(
         self,
@@ -406,6 +405,8 @@ class LiveSource(Source):
 
     def profile(self) -> Profile:
         """What a comparison compares: what is kept at this moment."""
+        from ggml_viz.analysis.profile import profile
+
         return profile(str(self.watch.path), executions=True, naming=self._naming)
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from ggml_viz.analysis.diff import compare_profiles
-from ggml_viz.analysis.profile import Profile
 from ggml_viz.errors import UserError
+
+if TYPE_CHECKING:
+    from ggml_viz.analysis.profile import Profile
 
 EXPORTS = ("chrome", "perfetto", "speedscope", "csv", "ggmlviz")
 ACTIONS = ("pause", "resume", "stop", "detail", "record", "stop-recording")
@@ -213,6 +214,8 @@ class Catalog:
 
     def compare(self, before: str, after: str) -> dict[str, Any]:
         """Schema 1 of `diff --json`, of two sources."""
+        from ggml_viz.analysis.diff import compare_profiles
+
         first, second = self.get(before), self.get(after)
         return compare_profiles([first.profile()], [second.profile()]).to_json()
 

@@ -12,12 +12,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from ggml_viz.analysis.profile import Profile, profile
 from ggml_viz.analysis.summary import Summary, summarize
 from ggml_viz.errors import UserError
-from ggml_viz.export import chrome, perfetto, speedscope, table
 from ggml_viz.export.selection import Selection
 from ggml_viz.model.part import PartOfTrace
 from ggml_viz.model.tables import FIELDS
@@ -25,6 +23,7 @@ from ggml_viz.model.trace import Trace
 from ggml_viz.sources.answering import (
     describe_tables,
     describe_trace,
+    export_selection,
     found,
     longest_of,
     occurrence_of,
@@ -42,6 +41,9 @@ from ggml_viz.views import memory as memory_view
 from ggml_viz.views import nodes
 from ggml_viz.views import tensor as tensor_view
 from ggml_viz.views.timeline import Timeline
+
+if TYPE_CHECKING:
+    from ggml_viz.analysis.profile import Profile
 
 SUFFIX = ".ggmlviz"
 
@@ -379,10 +381,7 @@ class TraceSource(Source):
                     out.write(part)
             return
         selection = Selection(self._trace(), from_s or 0.0, float("inf") if until_s is None else until_s)
-        if format == "csv":
-            table.write_csv(selection, table_name, out)
-        else:
-            {"chrome": chrome, "perfetto": perfetto, "speedscope": speedscope}[format].write(selection, out)
+        export_selection(selection, format, table_name, out)
 
     def picture(
         self,
@@ -400,6 +399,8 @@ class TraceSource(Source):
 
     def profile(self) -> Profile:
         """What a comparison compares."""
+        from ggml_viz.analysis.profile import profile
+
         self._trace()
         return self._sometimes("profile", lambda: profile(str(self.path), executions=True, naming=self._naming))
 
