@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
+# A window writes the same numbers in each frame.
+_remembered = functools.lru_cache(4096)
 
+
+@_remembered
 def significant(value: float) -> str:
     """Three significant digits, without an exponent."""
     if not value:
@@ -20,12 +25,14 @@ def _scaled(value: float, units: Sequence[tuple[float, str]]) -> tuple[str, str]
     return significant(value / scale), unit
 
 
+@_remembered
 def duration(seconds: float) -> str:
     """A time with the unit that fits, 8 columns wide at most, its unit in the last two: `5.41 ms`, `2.05 s `."""
     number, unit = _scaled(seconds, ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s")))
     return f"{number} {unit:<2}"
 
 
+@_remembered
 def size(count: float) -> str:
     """Bytes in powers of ten: `98.1 MB`."""
     if count < 999.5:
@@ -40,6 +47,7 @@ def count(number: int) -> str:
     return " ".join(_scaled(number, ((1e3, "k"), (1e6, "M"), (1e9, "G"))))
 
 
+@_remembered
 def percent(share: float) -> str:
     """A share of one: `81 %`, `0.4 %`, `<0.1 %`."""
     if share and share < 0.00995:

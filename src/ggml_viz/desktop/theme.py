@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -130,6 +131,7 @@ class Theme:
             plots.set_color_(plot_colour, vec4(colour))
 
 
+@functools.lru_cache(256)
 def packed(colour: tuple[int, int, int], alpha: int = 255) -> int:
     """A colour as ImGui packs it: ABGR."""
     red, green, blue = colour

@@ -24,7 +24,7 @@ TITLE = "ggml-viz"
 SIZE = 1600, 950
 FONT_PIXELS = 15.0
 # Nobody is there and nothing comes: now and then a frame all the same, so that clocks in it are about right.
-_IDLE_FPS = 0.1
+_IDLE_FPS = 1 / 60
 # While a trace is read, its progress moves; drawing more often would take the time that reading needs.
 _READING_FPS = 5.0
 # After somebody did something, or there was an answer, so long at full speed.
@@ -52,7 +52,7 @@ class Window:
     Attributes:
         params: Of Hello ImGui; tests run the window themselves.
         focused: The panel that had the focus last.
-        frame_ms: What Python took for each of the last frames.
+        frames: What Python took for each of the last frames: of a core, and by the clock, in ms.
         first_frame: When the first frame was shown, by time.monotonic(); None: none yet.
     """
 
@@ -83,8 +83,8 @@ class Window:
         self._offered: Sequence[Action] = ()
         self.focused: Panel | None = None
         self._applied: Theme | None = None
-        self._took = 0.0
-        self.frame_ms: deque[float] = deque(maxlen=_FRAMES)
+        self._took_s = self._used_s = 0.0
+        self.frames: deque[tuple[float, float]] = deque(maxlen=_FRAMES)
         self.first_frame: float | None = None
         self.params = self._make_params(folder)
 
@@ -186,7 +186,7 @@ class Window:
         sys.setswitchinterval(_SWITCH_S)
 
     def _before_frame(self) -> None:
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.thread_time()
         space = self._space
         wanted = space.preferences.theme
         is_dark = themes.system_is_dark() if wanted == "system" else wanted == "dark"
@@ -202,7 +202,7 @@ class Window:
         space.to_front.clear()
         self._offered = self._actions()
         self.params.fps_idling.fps_idle = _IDLE_FPS if space.is_ready or space.source is None else _READING_FPS
-        self._took = time.perf_counter() - began
+        self._took_s, self._used_s = time.perf_counter() - began, time.thread_time() - used
 
     def _menus(self) -> None:
         draw_menus(self._offered)
@@ -215,7 +215,7 @@ class Window:
         self._above(self._offered)
 
     def _after_frame(self) -> None:
-        self.frame_ms.append(self._took * 1e3)
+        self.frames.append((self._used_s * 1e3, self._took_s * 1e3))
         if self.first_frame is None:
             self.first_frame = time.monotonic()
             self._started()
@@ -225,7 +225,7 @@ class Window:
         failed = [False]
 
         def run() -> None:
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.thread_time()
             if failed[0]:
                 imgui.text_disabled("This cannot be shown, by a fault of ggml-viz.")
                 return
@@ -239,7 +239,8 @@ class Window:
                 # Ends what it had begun and not ended, which is no reason to end the program.
                 imgui.get_io().config_error_recovery_enable_assert = False
                 imgui.internal.error_recovery_try_to_recover_state(state)
-            self._took += time.perf_counter() - began
+            self._took_s += time.perf_counter() - began
+            self._used_s += time.thread_time() - used
 
         return run
 

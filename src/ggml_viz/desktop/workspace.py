@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -224,13 +225,19 @@ class Workspace:
 
     def say(self, text: str, hint: str | None = None) -> None:
         """Says that something was done. May be called in any thread."""
-        self._notices.append(Notice(text, hint, False, time.monotonic() + NOTICE_S))
-        self.wake()
+        self._notice(Notice(text, hint, False, time.monotonic() + NOTICE_S))
 
     def say_error(self, error: UserError) -> None:
         """Says why something could not be done. May be called in any thread."""
-        self._notices.append(Notice(error.message, error.hint, True, time.monotonic() + 2 * NOTICE_S))
+        self._notice(Notice(error.message, error.hint, True, time.monotonic() + 2 * NOTICE_S))
+
+    def _notice(self, notice: Notice) -> None:
+        self._notices.append(notice)
         self.wake()
+        # Nothing else may ask for a frame in which it is gone.
+        gone = threading.Timer(notice.until - time.monotonic() + 0.1, self.wake)
+        gone.daemon = True
+        gone.start()
 
     @property
     def notice(self) -> Notice | None:

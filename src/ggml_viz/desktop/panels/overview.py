@@ -22,6 +22,18 @@ _COLUMNS = 400
 _MOST_OPS = 12
 
 
+class _Lines:
+    """A series, as it is plotted."""
+
+    def __init__(self, series: dict[str, Any]) -> None:
+        self.of = series
+        self.from_s, self.until_s = series["from_s"], series["until_s"]
+        edges = np.linspace(self.from_s, self.until_s, series["columns"] + 1)
+        self.middle = (edges[1:] + edges[:-1]) / 2
+        self.phases = [(each["phase"], np.array(each["tokens_per_second"])) for each in series["phases"]]
+        self.highest = max((float(values.max(initial=0.0)) for _, values in self.phases), default=0.0)
+
+
 class Overview(Panel):
     """Tokens per second over time, phases, findings, ops."""
 
@@ -32,6 +44,7 @@ class Overview(Panel):
         super().__init__(space)
         self._report = space.question()
         self._series = space.question()
+        self._lines: _Lines | None = None
 
     def draw(self) -> None:
         """Draws it."""
@@ -88,25 +101,24 @@ class Overview(Panel):
                 self.space.selected = None
 
     def _rates(self, series: dict[str, Any]) -> None:
-        edges = np.linspace(series["from_s"], series["until_s"], series["columns"] + 1)
-        middle = (edges[1:] + edges[:-1]) / 2
+        if self._lines is None or self._lines.of is not series:
+            self._lines = _Lines(series)
+        lines = self._lines
         flags = implot.Flags_.no_menus | implot.Flags_.no_box_select
         if not implot.begin_plot("tokens per second##rates", (-1, imgui.get_font_size() * 9), flags):
             return
-        highest = max((max(phase["tokens_per_second"], default=0.0) for phase in series["phases"]), default=0.0)
         implot.setup_axes("s", "t/s", implot.AxisFlags_.none, implot.AxisFlags_.lock)
-        implot.setup_axis_limits(implot.ImAxis_.y1, 0.0, max(1.1 * highest, 1.0), imgui.Cond_.always)
-        implot.setup_axis_limits(implot.ImAxis_.x1, edges[0], edges[-1], self._when(series))
-        for phase in series["phases"]:
+        implot.setup_axis_limits(implot.ImAxis_.y1, 0.0, max(1.1 * lines.highest, 1.0), imgui.Cond_.always)
+        implot.setup_axis_limits(implot.ImAxis_.x1, lines.from_s, lines.until_s, self._when())
+        for phase, values in lines.phases:
             spec = implot.Spec()
-            spec.line_color = vec4(self.space.theme.phases[PHASES.index(phase["phase"])])
+            spec.line_color = vec4(self.space.theme.phases[PHASES.index(phase)])
             spec.fill_color, spec.fill_alpha = spec.line_color, 0.25
-            values = np.array(phase["tokens_per_second"])
-            implot.plot_shaded(phase["phase"], middle, values, 0.0, spec=spec)
-            implot.plot_line(phase["phase"], middle, values, spec=spec)
+            implot.plot_shaded(phase, lines.middle, values, 0.0, spec=spec)
+            implot.plot_line(phase, lines.middle, values, spec=spec)
         implot.end_plot()
 
-    def _when(self, series: dict[str, Any]) -> int:
+    def _when(self) -> int:
         """A live plot moves on; that of a trace stays as somebody zoomed it."""
         return int(imgui.Cond_.always if self.space.moment() >= 0 else imgui.Cond_.once)
 
