@@ -6,6 +6,7 @@ generates meanwhile. What they show is what this machine did.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -109,6 +110,12 @@ def _windows(trace: Path) -> None:
             middle = 0.6 * space.duration_s
             space.view = middle, middle + 0.02
             _settle(ctx, 2)
+            left, _, right, bottom = application.panels["Timeline"].box
+            ctx.mouse_move_to_pos((0.3 * left + 0.7 * right, bottom - 60))
+            ctx.mouse_click()
+            ctx.mouse_move_to_pos((left + 5, bottom - 5))
+            space.to_front.append("Ops")
+            _settle(ctx, 2)
             desktop.picture(ctx, IMAGES / "desktop.png")
             space.to_front.append("Graph")
             _settle(ctx, 2)
@@ -123,24 +130,31 @@ def _live_window(pid: int) -> None:
 
         def use(ctx: Any) -> None:
             desktop.wait_until(ctx, lambda: application.space.is_ready and application.space.duration_s > 8)
-            _settle(ctx, 4)
+            # Slowly: drawing in software takes the cores that the program needs.
+            _settle(ctx, 8, 0.5)
             desktop.picture(ctx, IMAGES / "desktop-live.png")
 
         desktop.drive(application, use)
 
 
-def _settle(ctx: Any, seconds: float) -> None:
+def _settle(ctx: Any, seconds: float, frame_s: float = 0.02) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         ctx.yield_()
-        time.sleep(0.02)
+        time.sleep(frame_s)
 
 
 @contextmanager
 def _live(folder: Path) -> Iterator[int]:
     """A process that generates while it is looked at."""
-    command = [*GGML_VIZ, "run", "--quiet", "-o", folder / "live.ggmlviz", "--", *generating()]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as run:
+    # Under names that say what they are: the command line is in the pictures.
+    _, script, model, binding, times = generating()
+    for name, target in (("chat.py", script), ("SmolLM2.gguf", model), ("xllamacpp", binding)):
+        (folder / name).symlink_to(target)
+    command = [*GGML_VIZ, "run", "--quiet", "-o", "live.ggmlviz", "--"]
+    command += ["python", "chat.py", "SmolLM2.gguf", "xllamacpp", str(times)]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=folder, env={**os.environ, "PATH": path}) as run:
         assert run.stdin is not None
         children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
         deadline = time.monotonic() + 60

@@ -31,6 +31,8 @@ _READING_FPS = 5.0
 _ACTIVE_S = 0.25
 _FRAMES = 600
 _SWITCH_S = 0.0005
+# What can be done changes seldom, and takes a while to be listed.
+_OFFER_AGAIN_S = 0.1
 
 
 class Window:
@@ -81,6 +83,7 @@ class Window:
         self._drawn = drawn
         self._may_close = may_close
         self._offered: Sequence[Action] = ()
+        self._offered_at = float("-inf")
         self.focused: Panel | None = None
         self._applied: Theme | None = None
         self._took_s = self._used_s = 0.0
@@ -200,7 +203,8 @@ class Window:
         for title in space.to_front:
             self.bring_to_front(title)
         space.to_front.clear()
-        self._offered = self._actions()
+        if time.monotonic() - self._offered_at > _OFFER_AGAIN_S:
+            self._offered, self._offered_at = self._actions(), time.monotonic()
         self.params.fps_idling.fps_idle = _IDLE_FPS if space.is_ready or space.source is None else _READING_FPS
         self._took_s, self._used_s = time.perf_counter() - began, time.thread_time() - used
 
