@@ -1,8 +1,9 @@
-"""Every panel of the desktop, opened and photographed: on a trace and on a process; its figures are those of the report."""
+"""Every panel of the desktop, opened and photographed, on a trace and on a process; its figures are the report's."""
 
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,14 @@ def phases(rows: Any) -> dict[str, tuple[int, int, float]]:
     return {phase: (runs, tokens, rate) for phase, runs, tokens, _, rate in rows.rows}
 
 
+def counts_of(found: dict[str, tuple[int, int, float]]) -> dict[str, tuple[int, int]]:
+    return {phase: (runs, tokens) for phase, (runs, tokens, _) in found.items()}
+
+
+def counts(rows: Any) -> dict[str, tuple[int, int]]:
+    return counts_of(phases(rows))
+
+
 def reported(trace: Path) -> dict[str, tuple[int, int, float]]:
     found = report(trace)["phases"]
     return {each["phase"]: (each["runs"], each["tokens"], each["tokens_per_second"]) for each in found}
@@ -69,7 +78,8 @@ def test_of_a_trace(recordings: Sessions, tmp_path: Path, theme: str) -> None:
         assert phases(made.panels["Overview"].rows()) == reported(traces[0])
 
 
-def test_of_a_process(tmp_path: Path) -> None:
+def test_of_a_process(recordings: Sessions, tmp_path: Path) -> None:
+    other = recordings("llama-simple").trace
     trace = tmp_path / "t.ggmlviz"
     command = [GGML_VIZ, "run", "--quiet", "-o", trace, "--", *generating(times=3)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
@@ -77,15 +87,16 @@ def test_of_a_process(tmp_path: Path) -> None:
         (pid,) = wait_for(lambda: children.read_text().split())
         wait_for(lambda: "generating.py" in Path(f"/proc/{pid}/cmdline").read_text())
         seen: dict[str, tuple[int, int, float]] = {}
+        # Until it is watched.
         wait_for(lambda: subprocess.run([GGML_VIZ, "ctl", pid, "resume"], capture_output=True).returncode == 0)
-        with application(live=int(pid)) as made:
+        with application([other], live=int(pid)) as made:
 
             def use(ctx: Any) -> None:
                 space = made.space
                 wait_until(ctx, lambda: space.is_ready and space.described.get("records"), 60)
                 graphs = wait_until(ctx, lambda: space.source.graphs()["graphs"])
                 space.choose(Chosen(graphs[0]["process"], graphs[0]["graph"], 0))
-                space.other = space.source
+                space.other = space.sources[1]
                 photograph_all(ctx, made, tmp_path)
                 assert run.stdout is not None
                 assert run.stdout.readline() == b"generated\n"
@@ -93,17 +104,16 @@ def test_of_a_process(tmp_path: Path) -> None:
                 wait_until(ctx, lambda: space.described["state"] == "ended")
                 rows = made.panels["Overview"].rows
                 made.space.to_front.append("Overview")
-                wait_until(ctx, lambda: phases(rows()) == reported(trace))
+                wait_until(ctx, lambda: counts(rows()) == counts_of(reported(trace)))
                 seen.update(phases(rows()))
 
             drive(made, use)
     assert seen["decode"][1] > 290
+    assert seen["decode"][2] == pytest.approx(reported(trace)["decode"][2], rel=0.01)
 
 
 def wait_for(what: Any, patience_s: float = 60) -> Any:
     """Waits until something is true, and returns it."""
-    import time
-
     deadline = time.monotonic() + patience_s
     while True:
         try:

@@ -186,8 +186,11 @@ class Workspace:
 
     def moment(self, every_s: float = 1.0) -> int:
         """A number that changes when there may be something new, so often at the most; of a trace it never does."""
-        if self.source is None or not self.is_live or self.described.get("state") == "ended":
+        if self.source is None or not self.is_live:
             return -1
+        if self.described.get("state") == "ended":
+            # What came last may be taken in a moment later.
+            return -1 - self.source.steps
         return int(time.monotonic() / every_s)
 
     # --- the chosen node ---
