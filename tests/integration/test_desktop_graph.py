@@ -239,6 +239,6 @@ def test_one_recording_says_how_to_have_two(recording: Path) -> None:
     def use(ctx: Any, app: Application) -> None:
         compare = shown(ctx, app, "Compare")
         assert compare.rows() is None
-        assert ctx.item_exists("//Compare/ggml-viz desktop before.ggmlviz after.ggmlviz/Copy")
+        assert ctx.item_exists("//Compare/ggml-viz view before.ggmlviz after.ggmlviz/Copy")
 
     used([recording], use)
