@@ -29,10 +29,15 @@ help:
 demo: $(PACKAGE)
 	$(BIN)/ggml-viz demo
 
-# pytest comes last: its summary is the result.
+# pytest comes last: its summary is the result. Windows have a process of their own: their libraries outlive them.
 test: lint native web
 	$(NPM) run --silent test
+ifeq ($(strip $(PYTEST_ARGS)),)
+	$(BIN)/python -m pytest tests/integration/test_desktop_*.py
+	$(BIN)/python -m pytest --ignore-glob='*/integration/test_desktop_*'
+else
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+endif
 
 lint: $(DEV) $(WEB_TOOLS)
 	$(BIN)/ruff check .
