@@ -5,12 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib.image
 import numpy as np
 import pytest
-
-pytest.importorskip("imgui_bundle")
-pytest.importorskip("PIL")
-
 from tests.support.desktop import display, picture
 
 SIZE = 700, 500
@@ -35,7 +32,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The same rectangles drawn in each way."""
     from imgui_bundle import hello_imgui, imgui
     from imgui_bundle.immapp import testing
-    from PIL import Image
 
     from ggml_viz.desktop import bulk
 
@@ -54,7 +50,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
     def photograph(ctx: Any, name: str) -> None:
         picture(ctx, folder / f"{name}.png")
-        found[name] = np.asarray(Image.open(folder / f"{name}.png").convert("RGB")).copy()
+        found[name] = np.rint(matplotlib.image.imread(folder / f"{name}.png")[..., :3] * 255).astype(np.uint8)
 
     def use(ctx: Any) -> None:
         with pytest.MonkeyPatch.context() as patch:

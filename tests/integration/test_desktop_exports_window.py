@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+import matplotlib.image
 import numpy as np
 import pytest
 from tests.integration.conftest import GGML_VIZ, Recorded, Sessions
@@ -57,7 +58,6 @@ def export(ctx: Any, app: Application, item: str) -> Any:
 
 
 def test_a_panel_is_exported_as_it_is_seen(screen: str, recorded: Recorded, tmp_path: Path) -> None:
-    image = pytest.importorskip("matplotlib.image")
     written: list[Any] = []
 
     def use(ctx: Any) -> None:
@@ -80,7 +80,9 @@ def test_a_panel_is_exported_as_it_is_seen(screen: str, recorded: Recorded, tmp_
         app.window.params.app_window_params.window_geometry.size = 1000, 640
         drive(app, use)
     name = f"{recorded.trace.stem}-ops"
-    seen, got = (np.round(image.imread(tmp_path / file) * 255)[..., :3] for file in ("seen.png", f"{name}.png"))
+    seen, got = (
+        np.round(matplotlib.image.imread(tmp_path / file) * 255)[..., :3] for file in ("seen.png", f"{name}.png")
+    )
     height = min(len(got), len(seen) - AROUND)
     different = (seen[AROUND : AROUND + height, : got.shape[1]] != got[:height]).any(axis=2)
     # But for the cursor, which the test engine draws.

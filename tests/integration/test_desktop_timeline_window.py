@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("imgui_bundle")
-
 from tests.support.desktop import application, display, drive, wait_until
 from tests.support.tracefile import write_large_trace
 

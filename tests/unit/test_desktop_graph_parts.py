@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.support.tracefile import trace_from_text
 from tests.unit.test_growing import grown
-from tests.unit.test_views import MODEL, NODES, RUN_US, RUNS, WAIT_US, WORK_US, begin_us
+from tests.unit.test_views import RUNS, WAIT_US, WORK_US, made
 
 from ggml_viz.desktop.compare import words as diff_words
 from ggml_viz.desktop.graph import words
@@ -29,19 +29,8 @@ from ggml_viz.views.tensor import tensor_details
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    lines = [MODEL]
-    for run in range(1, RUNS + 1):
-        lines.append(f"run {run} graph=1 placement=1 at={begin_us(run)} for={RUN_US} threads=2")
-        lines.append(f"split CPU run={run} first=0 count=15 at={begin_us(run)} for={RUN_US} threads=2")
-        for worker in (0, 1):
-            lines += [
-                f"exec {node} run={run} worker={worker} at={begin_us(run, place)} work={WORK_US - worker} "
-                f"inner={worker} wait={WAIT_US} fused={int(node == 1)}"
-                for place, node in enumerate(NODES)
-            ]
-        lines.append("flush")
     path = tmp_path / "made.ggmlviz"
-    path.write_bytes(trace_from_text("\n".join([*lines, "done ended"])))
+    path.write_bytes(trace_from_text(made()))
     return path
 
 

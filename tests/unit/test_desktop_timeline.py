@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-pytest.importorskip("imgui_bundle")
-
 from tests.support.tracefile import write_large_trace
 
 from ggml_viz.desktop.theme import Theme

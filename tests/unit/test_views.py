@@ -63,8 +63,8 @@ def begin_us(run: int, place: int = 0) -> float:
     return 100 + 300 * (run - 1) + place * (WORK_US + WAIT_US)
 
 
-@pytest.fixture
-def trace(tmp_path: Path) -> Trace:
+def made() -> str:
+    """The runs of MODEL, as text."""
     lines = [MODEL]
     for run in range(1, RUNS + 1):
         lines.append(f"run {run} graph=1 placement=1 at={begin_us(run)} for={RUN_US} threads=2")
@@ -76,7 +76,12 @@ def trace(tmp_path: Path) -> Trace:
                 for place, node in enumerate(NODES)
             ]
         lines.append("flush")
-    return opened("\n".join([*lines, "done ended"]), tmp_path)
+    return "\n".join([*lines, "done ended"])
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Trace:
+    return opened(made(), tmp_path)
 
 
 def opened(text: str, folder: Path) -> Trace:
