@@ -89,7 +89,8 @@ def test_nothing_is_open_and_the_command_is_copied() -> None:
 
 
 def test_program_is_started_seen_and_its_trace_opened(tiny: Tiny, folder: Path) -> None:
-    script = f"echo from $WHERE; {shlex.join(tiny('load', 'run:2'))}; sleep 2; exit 3"
+    # It stays for a while: a process that is gone at once need not be seen live.
+    script = f"echo from $WHERE; sleep 5 | {shlex.join(tiny('load', 'run:2', 'wait'))}; exit 3"
 
     def use(ctx: Any) -> None:
         ctx.yield_(3)

@@ -10,6 +10,7 @@ from imgui_bundle import imgui
 from ggml_viz.desktop.asking import Question
 from ggml_viz.desktop.theme import packed, vec4
 from ggml_viz.desktop.workspace import Workspace
+from ggml_viz.errors import UserError
 
 RGB = tuple[int, int, int]
 
@@ -36,15 +37,19 @@ def waiting() -> None:
 
 def refusal(space: Workspace, question: Question[Any]) -> bool:
     """Says why there is no answer, if there is none for a reason."""
-    error = question.error
+    said(space, question.error)
+    return question.error is not None
+
+
+def said(space: Workspace, error: UserError | None) -> None:
+    """Says why something could not be done, if it could not."""
     if error is None:
-        return False
+        return
     imgui.push_style_color(imgui.Col_.text, vec4(space.theme.finding))
     imgui.text_wrapped(error.message)
     imgui.pop_style_color()
     if error.hint:
         imgui.text_wrapped(error.hint)
-    return True
 
 
 def header(*names: str) -> None:

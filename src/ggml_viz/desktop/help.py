@@ -8,6 +8,7 @@ from imgui_bundle import imgui
 
 from ggml_viz import __version__
 from ggml_viz.desktop.actions import Action
+from ggml_viz.desktop.dialog import modal
 
 TITLE = "Keys"
 # Those of panels, which hold where the pointer is.
@@ -40,13 +41,12 @@ class Help:
 
     def draw(self, actions: Sequence[Action]) -> None:
         """Draws it, if it is open."""
-        if self._wanted:
-            self._wanted = False
-            imgui.open_popup(TITLE)
-        center = imgui.get_main_viewport().get_center()
-        imgui.set_next_window_pos(center, imgui.Cond_.appearing, (0.5, 0.5))
-        if not imgui.begin_popup_modal(TITLE, None, imgui.WindowFlags_.always_auto_resize)[0]:
-            return
+        opens, self._wanted = self._wanted, False
+        with modal(TITLE, opens) as is_open:
+            if is_open:
+                self._draw_keys(actions)
+
+    def _draw_keys(self, actions: Sequence[Action]) -> None:
         imgui.text_disabled(f"ggml-viz {__version__}: where a ggml runtime's time and memory go")
         rows = [(action.menu.partition("/")[0], action.keys_text, action.name) for action in actions if action.keys]
         if imgui.begin_table("keys", 3, imgui.TableFlags_.row_bg | imgui.TableFlags_.sizing_fixed_fit):
@@ -60,4 +60,3 @@ class Help:
             imgui.end_table()
         if imgui.button("Close") or imgui.is_key_pressed(imgui.Key.escape):
             imgui.close_current_popup()
-        imgui.end_popup()

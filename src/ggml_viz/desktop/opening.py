@@ -13,6 +13,7 @@ from typing import Any
 import imgui_bundle
 from imgui_bundle import hello_imgui, imgui, portable_file_dialogs
 
+from ggml_viz.desktop.dialog import modal
 from ggml_viz.desktop.workspace import Workspace
 
 TITLE = "Open a trace"
@@ -55,27 +56,24 @@ class Opening:
                 self.open([Path(path) for path in chosen])
             else:
                 hello_imgui.request_refresh()
-        if self._wanted:
-            self._wanted = False
-            imgui.open_popup(TITLE)
-        center = imgui.get_main_viewport().get_center()
-        imgui.set_next_window_pos(center, imgui.Cond_.appearing, (0.5, 0.5))
-        if not imgui.begin_popup_modal(TITLE, None, imgui.WindowFlags_.always_auto_resize)[0]:
-            return
+        opens, self._wanted = self._wanted, False
+        with modal(TITLE, opens) as is_open:
+            if is_open:
+                self._draw_path()
+
+    def _draw_path(self) -> None:
         imgui.text_disabled("This system has no dialog for files: type the path, or drop the file onto the window.")
         if imgui.is_window_appearing():
             imgui.set_keyboard_focus_here()
         imgui.set_next_item_width(36 * imgui.get_font_size())
-        entered, self._path = imgui.input_text(
-            "##path", self._path, imgui.InputTextFlags_.enter_returns_true | imgui.InputTextFlags_.auto_select_all
-        )
+        flags = imgui.InputTextFlags_.enter_returns_true | imgui.InputTextFlags_.auto_select_all
+        entered, self._path = imgui.input_text("##path", self._path, flags)
         if imgui.button("Open") or entered:
             imgui.close_current_popup()
             self.open([Path(self._path).expanduser()])
         imgui.same_line()
         if imgui.button("Cancel") or imgui.is_key_pressed(imgui.Key.escape):
             imgui.close_current_popup()
-        imgui.end_popup()
 
 
 def has_system_dialogs() -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from imgui_bundle import imgui
 
 from ggml_viz.desktop.capturing import Capturing
+from ggml_viz.desktop.dialog import modal
 
 TITLE = "A program runs"
 _WIDTH_EM = 34
@@ -37,14 +38,12 @@ class Quitting:
 
     def draw(self) -> None:
         """Draws the question, if it is asked."""
-        if self._wanted:
-            self._wanted = False
-            imgui.open_popup(TITLE)
-        view = imgui.get_main_viewport()
-        imgui.set_next_window_pos(view.get_center(), imgui.Cond_.appearing, (0.5, 0.5))
-        imgui.set_next_window_size((min(_WIDTH_EM * imgui.get_font_size(), view.size.x), 0))
-        if not imgui.begin_popup_modal(TITLE, None, imgui.WindowFlags_.no_saved_settings)[0]:
-            return
+        opens, self._wanted = self._wanted, False
+        with modal(TITLE, opens, _WIDTH_EM) as is_open:
+            if is_open:
+                self._ask()
+
+    def _ask(self) -> None:
         imgui.text_wrapped(self._capturing.busy_text if self._capturing.is_busy else "It has ended.")
         if imgui.button("Quit"):
             self._close()
@@ -55,4 +54,3 @@ class Quitting:
         imgui.same_line()
         if imgui.button("Stay") or imgui.is_key_pressed(imgui.Key.escape):
             imgui.close_current_popup()
-        imgui.end_popup()

@@ -8,6 +8,7 @@ from typing import Any
 
 from imgui_bundle import hello_imgui, imgui, portable_file_dialogs
 
+from ggml_viz.desktop.dialog import modal
 from ggml_viz.desktop.opening import has_system_dialogs
 
 TITLE = "Save"
@@ -56,18 +57,12 @@ class Saving:
                     self._choose(chosen, asked=bool(Path(chosen).suffix))
             else:
                 hello_imgui.request_refresh()
-        if self._wanted:
-            self._wanted = False
-            imgui.open_popup(TITLE)
-        center = imgui.get_main_viewport().get_center()
-        imgui.set_next_window_pos(center, imgui.Cond_.appearing, (0.5, 0.5))
-        if not imgui.begin_popup_modal(TITLE, None, imgui.WindowFlags_.always_auto_resize)[0]:
-            return
-        if self._is_there:
-            self._draw_question()
-        else:
-            self._draw_path()
-        imgui.end_popup()
+        opens, self._wanted = self._wanted, False
+        with modal(TITLE, opens) as is_open:
+            if is_open and self._is_there:
+                self._draw_question()
+            elif is_open:
+                self._draw_path()
 
     def _draw_path(self) -> None:
         if imgui.is_window_appearing():

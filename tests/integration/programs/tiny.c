@@ -7,6 +7,7 @@
  *   threads:N        makes N threads, one after the other; each computes the graph once
  *   input            says that it is ready and computes the graph until its input ends
  *   paced:N          the same, N times a second
+ *   wait             waits until its input ends
  *   forever          says that it is ready and computes the graph until it is killed
  *   fork             goes on as two processes; the parent waits for the child before its last step
  *   exec             becomes this program again, with the steps that are left
@@ -131,6 +132,9 @@ int main(int count, char **words) {
             run_until_input_ends();
         } else if (strncmp(step, "paced:", 6) == 0) {
             run_paced(atoi(step + 6));
+        } else if (strcmp(step, "wait") == 0) {
+            struct pollfd input = {.fd = 0, .events = POLLIN};
+            poll(&input, 1, -1);
         } else if (strcmp(step, "forever") == 0) {
             ready();
             for (;;)

@@ -9,10 +9,11 @@ from imgui_bundle import imgui
 
 from ggml_viz.capture.files import default_path, spare_other_files
 from ggml_viz.desktop.asking import Question
-from ggml_viz.desktop.capture.dialog import label, modal, said
 from ggml_viz.desktop.capture.following import Awaited
 from ggml_viz.desktop.capture.processes import Listed, listed_processes, matching_processes
 from ggml_viz.desktop.capture.recorder import Attached
+from ggml_viz.desktop.dialog import label, modal
+from ggml_viz.desktop.draw import said
 from ggml_viz.desktop.workspace import Workspace
 from ggml_viz.errors import UserError
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from imgui_bundle import imgui
 
-from ggml_viz.desktop.capture.dialog import label, modal, said
 from ggml_viz.desktop.capture.program import Plan, plan_of
+from ggml_viz.desktop.dialog import label, modal
+from ggml_viz.desktop.draw import said
 from ggml_viz.desktop.workspace import Workspace
 from ggml_viz.errors import UserError
 
