@@ -106,11 +106,6 @@ class Grid(Generic[_Row]):
         self._known: list[bool] = []
         self.order: list[int] = []
 
-    @property
-    def sorted_by(self) -> tuple[int, bool]:
-        """Index of the column by which it is sorted, and whether downwards."""
-        return self._sorted_by
-
     def draw(
         self,
         stamp: Hashable,

@@ -88,11 +88,6 @@ class Theme:
         """Work of each kind, then waiting in it, packed: [2, kinds]."""
         return np.array([[packed(c) for c in self.kinds], [packed(c) for c in self.waits]], np.uint32)
 
-    @cached_property
-    def packed_phases(self) -> npt.NDArray[np.uint32]:
-        """Of phases, packed: [phases]."""
-        return np.array([packed(colour) for colour in self.phases], np.uint32)
-
     def heat(self, share: float) -> tuple[int, int, int]:
         """A colour from cold (0) to hot (1)."""
         return self.mixed(self.rgb(HEAT), 0.06 + 0.94 * min(max(share, 0.0), 1.0))
