@@ -4,13 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGE := .venv/.package
 DEV := .venv/.dev
-NATIVE := $(wildcard native/*/*.[ch])
+NATIVE := $(wildcard native/*/*.[ch] native/*/*/*.[ch])
 WEB_SOURCES := $(shell find web -name node_modules -prune -o -type f -print) docs/sql.md
 WEB_TOOLS := web/node_modules/.package-lock.json
 DASHBOARD := src/ggml_viz/server/dashboard/index.html
 # Node.js comes from PyPI, with the dev extra.
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix web
-C_SOURCES := $(wildcard native/*/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch] bench/*.[ch])
+C_SOURCES := $(NATIVE) $(wildcard tests/*/*.[ch] tests/*/*/*.[ch] bench/*.[ch])
 
 .PHONY: help demo test lint format bench screenshots compatibility fuzz native web clean
 

@@ -1,13 +1,13 @@
 """Compiles the two native libraries, for the wheel and for a checkout, and builds the dashboard for packages.
 
-The compiler is that of the `ziglang` package, so that none need be on the machine; it links against glibc 2.17 whatever
-the machine has. Environment:
+The compiler is that of the `ziglang` package, so that none need be on the machine; it builds for every system from any.
+Environment:
 
-    GGML_VIZ_CC    a compiler command to use instead (the wheel is then tagged for this machine's Linux only)
-    GGML_VIZ_ARCH  x86_64 or aarch64: the architecture to build for, if not this machine's
+    GGML_VIZ_TARGET  a name in TARGETS: what to build for, if not for this machine
+    GGML_VIZ_CC      a compiler command to use instead (the wheel is then tagged for this machine's Linux only)
 
-`python hatch_build.py` builds the libraries into the checkout, as an editable install does; the dashboard is left to
-`make web`.
+`python hatch_build.py` builds the libraries into the checkout, as an editable install does, `python hatch_build.py
+TARGET FOLDER` those of another system into a folder; the dashboard is left to `make web`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,57 +31,94 @@ NATIVE = ROOT / "native"
 INSTALLED = ROOT / "src" / "ggml_viz" / "_native"
 WEB = ROOT / "web"
 DASHBOARD = ROOT / "src" / "ggml_viz" / "server" / "dashboard" / "index.html"
-GLIBC = (2, 17)
 # What the dashboard's tools run on.
 NODE = (20, 19)
-ARCHITECTURES = ("x86_64", "aarch64")
-SHARED_FOLDERS = ("platform", "ring", "trace")
+SHARED_PARTS = ("platform", "ring", "trace")
 FLAGS = (
-    *("-std=c11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden"),
-    *("-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-Wl,--as-needed", "-Wl,-z,now", "-Wl,-z,defs"),
-    # What the agent refers to by a hooked name is its own function, also where it is not first in the order.
-    "-Wl,-Bsymbolic",
+    *("-std=c11", "-O2", "-shared", "-fvisibility=hidden"),
+    *("-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"),
 )
-# Own libraries in the glibc that we link against, part of libc in later ones.
-LIBRARIES = ("-ldl", "-lpthread", "-lrt")
 
 
-def architecture() -> str:
-    """The architecture to build for, in Linux's words."""
-    name = os.environ.get("GGML_VIZ_ARCH") or platform.machine()
-    name = {"amd64": "x86_64", "arm64": "aarch64"}.get(name.lower(), name)
-    if not sys.platform.startswith("linux") or name not in ARCHITECTURES:
-        raise SystemExit(f"ggml-viz captures on Linux, {' and '.join(ARCHITECTURES)}; this is {sys.platform}, {name}.")
-    return name
+@dataclass(frozen=True)
+class Target:
+    """A system and CPU that the libraries are built for.
+
+    Attributes:
+        system: The folder, within the parts of `native/`, of what only this system needs.
+        zig: What the compiler calls it.
+        tag: The platform of the wheel.
+        library: The name of a library's file, with `{}` for its own.
+        flags: What the compiler is told besides.
+        libraries: What is linked.
+    """
+
+    system: str
+    zig: str
+    tag: str
+    library: str
+    flags: tuple[str, ...]
+    libraries: tuple[str, ...] = ()
 
 
-def compiler() -> list[str]:
+def _linux(cpu: str) -> Target:
+    return Target(
+        system="linux",
+        zig=f"{cpu}-linux-gnu.2.17",
+        tag=f"manylinux_2_17_{cpu}",
+        library="libggml_viz_{}.so",
+        # What the agent refers to by a hooked name is its own function, also where it is not first in the order.
+        flags=("-fPIC", "-Wl,--as-needed", "-Wl,-z,now", "-Wl,-z,defs", "-Wl,-Bsymbolic"),
+        # Own libraries in the glibc that we link against, part of libc in later ones.
+        libraries=("-ldl", "-lpthread", "-lrt"),
+    )
+
+
+TARGETS = {
+    "linux-x86_64": _linux("x86_64"),
+    "linux-aarch64": _linux("aarch64"),
+}
+
+
+def target() -> Target:
+    """What to build for: what is asked for, else this machine."""
+    cpu = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+    system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, sys.platform)
+    name = os.environ.get("GGML_VIZ_TARGET") or f"{system}-{cpu}"
+    if name not in TARGETS:
+        raise SystemExit(f"ggml-viz cannot be built for {name}, only for {', '.join(TARGETS)}.")
+    return TARGETS[name]
+
+
+def compiler(target: Target) -> list[str]:
     """The compiler command."""
     own = os.environ.get("GGML_VIZ_CC")
-    if own:
-        return shlex.split(own)
-    target = f"{architecture()}-linux-gnu.{GLIBC[0]}.{GLIBC[1]}"
-    return [sys.executable, "-m", "ziglang", "cc", "-target", target]
+    return shlex.split(own) if own else [sys.executable, "-m", "ziglang", "cc", "-target", target.zig]
 
 
-def wheel_tag() -> str:
+def wheel_tag(target: Target) -> str:
     """The tag of a wheel that holds what `compiler` made."""
-    system = "linux" if os.environ.get("GGML_VIZ_CC") else f"manylinux_{GLIBC[0]}_{GLIBC[1]}"
-    return f"py3-none-{system}_{architecture()}"
+    return f"py3-none-{f'linux_{platform.machine()}' if os.environ.get('GGML_VIZ_CC') else target.tag}"
 
 
-def build(folder: Path) -> list[Path]:
+def sources(parts: Iterable[str], system: str = "linux") -> list[Path]:
+    """The C files of some parts of `native/`, as one system needs them."""
+    return sorted(path for part in parts for inner in ("", system) for path in (NATIVE / part / inner).glob("*.c"))
+
+
+def build(target: Target, folder: Path) -> list[Path]:
     """Compiles both libraries into `folder` and returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [_build_library(name, folder) for name in ("agent", "core")]
+    return [_build_library(target, name, folder) for name in ("agent", "core")]
 
 
-def _build_library(name: str, folder: Path) -> Path:
-    sources = sorted(path for part in (name, *SHARED_FOLDERS) for path in (NATIVE / part).glob("*.c"))
-    library = folder / f"libggml_viz_{name}.so"
+def _build_library(target: Target, name: str, folder: Path) -> Path:
+    files = sources((name, *SHARED_PARTS), target.system)
+    library = folder / target.library.format(name)
     # A program that has the old library mapped must not see it change under its feet: write beside it, then rename.
     fresh = library.with_suffix(".new")
-    command = [*compiler(), *FLAGS, f"-I{NATIVE}", "-o", str(fresh), *map(str, sources), *LIBRARIES]
+    options = (*FLAGS, *target.flags, f"-I{NATIVE}", "-o", str(fresh))
+    command = [*compiler(target), *options, *map(str, files), *target.libraries]
     if subprocess.run(command, check=False).returncode != 0:
         raise SystemExit(f"cannot compile {library.name}: {shlex.join(command)}")
     fresh.replace(library)
@@ -132,15 +171,16 @@ class BuildHook(BuildHookInterface[Any]):
         if self.target_name != "wheel":
             return
         build_data["pure_python"] = False
-        build_data["tag"] = wheel_tag()
+        build_data["tag"] = wheel_tag(target())
         if version == "editable":
-            build(INSTALLED)
+            build(target(), INSTALLED)
             return
         self._temporary = tempfile.TemporaryDirectory()
-        for library in build(Path(self._temporary.name)):
+        for library in build(target(), Path(self._temporary.name)):
             build_data["force_include"][str(library)] = f"ggml_viz/_native/{library.name}"
 
 
 if __name__ == "__main__":
-    for built in build(INSTALLED):
-        print(built.relative_to(ROOT))
+    asked = (TARGETS[sys.argv[1]], Path(sys.argv[2])) if len(sys.argv) == 3 else (target(), INSTALLED)
+    for built in build(*asked):
+        print(os.path.relpath(built))

@@ -143,6 +143,8 @@ extern bool gv_attached;
 extern char gv_attach_token[16];
 /* Starts the thread that looks after an attached process, in each process once. */
 void gv_attach_attend(void);
+/* The agent has been loaded: before the program began, or while it ran. Called once, by the system's loader. */
+void gv_loaded(bool preloaded);
 
 /* Starts a thread on which no signal of the program is handled. */
 bool gv_start_thread(void *(*function)(void *));

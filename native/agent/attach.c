@@ -3,12 +3,11 @@
  * Whoever attaches has written the recording's settings into the segments' folder under this process's number; without
  * them a library that is merely loaded does nothing. The thread that was interrupted to load the agent is let go at
  * once: all else is done by a thread of the agent's own, which then stays to take in what is loaded later. */
-#include <dlfcn.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "agent/objects.h"
+#include "agent/loader.h"
 #include "platform/platform.h"
 
 #define LOOK_PACE_NS 10000000u
@@ -17,14 +16,6 @@
 
 bool gv_attached;
 char gv_attach_token[16];
-
-/* By this the agent knows whether it is among what the program was started with. */
-__attribute__((visibility("default"))) const char ggml_viz_agent[] = GV_AGENT_VERSION;
-
-static bool is_preloaded(void) {
-    void *program = dlopen(NULL, RTLD_LAZY | RTLD_NOLOAD);
-    return program && dlsym(program, "ggml_viz_agent") == ggml_viz_agent;
-}
 
 static bool is_expected(void) {
     char folder[1024], path[1100];
@@ -61,8 +52,8 @@ void gv_attach_attend(void) {
     gv_start_thread(attend);
 }
 
-__attribute__((constructor)) static void loaded(void) {
-    if (is_preloaded()) {
+void gv_loaded(bool preloaded) {
+    if (preloaded) {
         if (gv_wanted()) {
             gv_before_main();
             gv_objects_take_in(false);

@@ -3,9 +3,9 @@
  * Such calls pass no place where another library could see them: asynchronous copies never do, and graph_compute
  * not where a compiler inlined the public function around it. The pointers' places are probed; one that could
  * not be verified is left alone. */
-#include <dlfcn.h>
 
 #include "agent/agent.h"
+#include "agent/loader.h"
 
 #define BACKENDS 64u
 
@@ -54,9 +54,9 @@ static bool watched_copy_async(void *from, void *to, const void *source, void *t
 
 /* The function at `offset` of a backend, if it is one of a loaded object: the second observation. */
 static void *function_at(const void *backend, int offset) {
-    Dl_info info;
+    struct gv_extent extent;
     void *function = offset >= 0 ? (void *)gv_field_pointer(backend, offset) : NULL;
-    return function && dladdr(function, &info) ? function : NULL;
+    return function && gv_object_extent(function, &extent) ? function : NULL;
 }
 
 void gv_backend_watch(const struct gv_image *image, void *backend) {

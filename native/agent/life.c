@@ -5,17 +5,15 @@
  *   GGML_VIZ_OUTPUT=file    a thread of the agent drains it into the file
  *   neither                 the segment is there for whoever wants to look
  * and GGML_VIZ_DISABLE=1. All else is in settings.h. */
-#include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "agent/objects.h"
+#include "agent/loader.h"
 #include "agent/settings.h"
 #include "platform/clock.h"
 #include "platform/platform.h"
@@ -69,56 +67,6 @@ static void read_settings(const char *token) {
     }
 }
 
-/* Whether an entry of LD_PRELOAD is the object that the dynamic linker has at `path`. */
-static bool is_object(const char *entry, size_t length, const char *path) {
-    const char *name = memchr(entry, '/', length) ? path : strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    if (strlen(name) == length && memcmp(name, entry, length) == 0) {
-        return true;
-    }
-    char copy[4096];
-    struct stat a, b;
-    if (length >= sizeof copy) {
-        return false;
-    }
-    memcpy(copy, entry, length);
-    copy[length] = '\0';
-    return stat(copy, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-/* Takes the agent out of the environment that the program passes on, and leaves the rest as the user gave it. */
-static void leave_environment(void) {
-    Dl_info own;
-    const char *preload = getenv("LD_PRELOAD");
-    char *kept = preload ? malloc(strlen(preload) + 1) : NULL;
-    if (!kept || !dladdr((const void *)leave_environment, &own)) {
-        free(kept);
-        return;
-    }
-    size_t length = 0;
-    bool found = false;
-    for (const char *at = preload; *at;) {
-        size_t entry = strcspn(at, ": "), separator = at[entry] != '\0';
-        if (!found && entry && is_object(at, entry, own.dli_fname)) {
-            found = true;
-        } else {
-            memcpy(kept + length, at, entry + separator);
-            length += entry + separator;
-        }
-        at += entry + separator;
-    }
-    if (found && length && !strchr(": ", preload[strlen(preload) - 1]) && strchr(": ", kept[length - 1])) {
-        length--; /* it was the last, and the separator before it its own */
-    }
-    kept[length] = '\0';
-    if (found && length) {
-        setenv("LD_PRELOAD", kept, 1);
-    } else if (found) {
-        unsetenv("LD_PRELOAD");
-    }
-    unsetenv("GGML_VIZ_RUN");
-    free(kept);
-}
-
 void gv_before_main(void) {
     const char *token = own_token();
     read_settings(token);
@@ -126,7 +74,7 @@ void gv_before_main(void) {
         memmove(run_token, token, strlen(token) + 1);
     }
     if (!gv_settings.children) {
-        leave_environment();
+        gv_leave_environment();
     }
 }
 

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import hatch_build
+
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE = ROOT / "native"
-SHARED = ("platform", "ring", "trace")
-CORE = ("core", *SHARED)
-AGENT = ("agent", *SHARED)
+CORE = ("core", *hatch_build.SHARED_PARTS)
+AGENT = ("agent", *hatch_build.SHARED_PARTS)
 
 COMPILER = shlex.split(os.environ.get("CC") or "gcc")
 FLAGS = (
@@ -58,7 +59,7 @@ def call(command: Sequence[str | Path]) -> str:
 def objects(folder: Path, parts: Sequence[str], sanitizer: str = "plain") -> list[Path]:
     """Compiles all sources of the given parts of `native/`, each once a folder and sanitizer."""
     pairs = []
-    for source in (source for part in parts for source in sorted((NATIVE / part).glob("*.c"))):
+    for source in hatch_build.sources(parts):
         target = folder / sanitizer / f"{source.parent.name}-{source.stem}.o"
         pairs.append((source, target))
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -133,7 +133,7 @@ class Window:
         shown.show_menu_bar = shown.show_status_bar = True
         shown.show_menu_app = shown.show_menu_view = shown.show_status_fps = False
         shown.remember_theme = shown.remember_status_bar_settings = False
-        # Dear ImGui smooths its edges itself; eight samples of each pixel would cost several times as much, in software.
+        # Dear ImGui smooths its edges itself; eight samples a pixel would cost several times as much, in software.
         params.renderer_backend_options.open_gl_options.anti_aliasing_samples = 0
         params.fps_idling.fps_idle = _IDLE_FPS
         params.fps_idling.time_active_after_last_event = _ACTIVE_S

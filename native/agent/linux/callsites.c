@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 
 #include "agent/agent.h"
-#include "agent/objects.h"
+#include "agent/linux/objects.h"
 #include "platform/platform.h"
 
 #ifndef MAP_FIXED_NOREPLACE

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "agent/objects.h"
+#include "agent/linux/objects.h"
 
 #define COMPARED_BYTES 16u
 

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 
 #include "agent/agent.h"
-#include "agent/objects.h"
+#include "agent/linux/objects.h"
 #include "platform/platform.h"
 
 #if defined(__aarch64__)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/loader.h"
 #include "agent/symbols.h"
 
 /* One loaded object, as the dynamic linker has it. */
@@ -64,17 +65,5 @@ int gv_callsites_patch(const struct gv_object *object, struct gv_statics *static
 
 /* Leads calls of hooked functions that go through the object's table of addresses to the agent. Returns how many. */
 int gv_got_patch(const struct gv_object *object);
-
-/* Brings the agent into what has been loaded since the last call; cheap if nothing has. With `bound`, also into calls
- * that are bound already. Any thread may call this, one at a time. */
-void gv_objects_take_in(bool bound);
-
-/* Lets the next call take in all objects again: a call that was being bound just then may have been missed. */
-void gv_objects_forget(void);
-
-/* Says in the definition log what was reached so. */
-void gv_objects_define(void);
-
-void gv_objects_after_fork(void);
 
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
-#include "agent/objects.h"
+#include "agent/linux/objects.h"
 
 #define KNOWN 1024u
 #define STATICS 16u
