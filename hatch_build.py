@@ -33,6 +33,7 @@ WEB = ROOT / "web"
 DASHBOARD = ROOT / "src" / "ggml_viz" / "server" / "dashboard" / "index.html"
 # What the dashboard's tools run on.
 NODE = (20, 19)
+LINUX = ("posix", "linux")
 SHARED_PARTS = ("platform", "ring", "trace")
 FLAGS = (
     *("-std=c11", "-O2", "-shared", "-fvisibility=hidden"),
@@ -45,7 +46,7 @@ class Target:
     """A system and CPU that the libraries are built for.
 
     Attributes:
-        system: The folder, within the parts of `native/`, of what only this system needs.
+        system: The folders, within the parts of `native/`, of what not every system needs.
         zig: What the compiler calls it.
         tag: The platform of the wheel.
         library: The name of a library's file, with `{}` for its own.
@@ -53,7 +54,7 @@ class Target:
         libraries: What is linked.
     """
 
-    system: str
+    system: tuple[str, ...]
     zig: str
     tag: str
     library: str
@@ -63,7 +64,7 @@ class Target:
 
 def _linux(cpu: str) -> Target:
     return Target(
-        system="linux",
+        system=LINUX,
         zig=f"{cpu}-linux-gnu.2.17",
         tag=f"manylinux_2_17_{cpu}",
         library="libggml_viz_{}.so",
@@ -101,9 +102,9 @@ def wheel_tag(target: Target) -> str:
     return f"py3-none-{f'linux_{platform.machine()}' if os.environ.get('GGML_VIZ_CC') else target.tag}"
 
 
-def sources(parts: Iterable[str], system: str = "linux") -> list[Path]:
+def sources(parts: Iterable[str], system: tuple[str, ...] = LINUX) -> list[Path]:
     """The C files of some parts of `native/`, as one system needs them."""
-    return sorted(path for part in parts for inner in ("", system) for path in (NATIVE / part / inner).glob("*.c"))
+    return sorted(path for part in parts for inner in ("", *system) for path in (NATIVE / part / inner).glob("*.c"))
 
 
 def build(target: Target, folder: Path) -> list[Path]:

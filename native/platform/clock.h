@@ -2,6 +2,7 @@
 #ifndef GV_CLOCK_H
 #define GV_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -9,6 +10,9 @@
 
 /* enum gv_clock_kind; chosen once by gv_clock_init, read by every stamp. */
 extern int gv_clock_chosen;
+
+/* Whether the counter ticks at one rate in all power states and on all cores. Each system says. */
+bool gv_counter_is_invariant(void);
 
 /* Chooses the clock. Cheap to call again. Returns enum gv_clock_kind. */
 int gv_clock_init(void);

@@ -1,5 +1,6 @@
-/* The few things that differ by system. Each system implements this header in one file; nothing else
- * has a system's #ifdef (the clock's instruction, platform/clock.h, differs by CPU). */
+/* The few things that differ by system. Each system implements this header in a folder beside it, with `posix` for
+ * what several share; nothing else has a system's #ifdef (the clock's instruction, platform/clock.h, differs by CPU).
+ */
 #ifndef GV_PLATFORM_H
 #define GV_PLATFORM_H
 
