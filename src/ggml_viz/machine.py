@@ -6,11 +6,12 @@ import hashlib
 import json
 import math
 import os
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ggml_viz import system
 
 if TYPE_CHECKING:
     from ggml_viz.trace.reader import TraceFile
@@ -105,11 +106,7 @@ def _peaks(item: Any) -> Peaks:
 
 def this_machine() -> Machine:
     """The machine that this runs on, with its peaks where they were measured before."""
-    cpu = _cpu_name()
-    try:
-        own = Path("/etc/machine-id").read_text().strip()
-    except OSError:
-        own = platform.node()
+    cpu, own = system.cpu_name(), system.machine_identity()
     cpus = os.cpu_count() or 1
     identity = hashlib.sha256(f"{own}\n{cpu}\n{cpus}".encode()).hexdigest()[:16]
     return Machine(identity, cpu, cpus, remembered_peaks(identity))
@@ -143,8 +140,7 @@ def remember(machine: Machine) -> Path:
 
 def peaks_path(identity: str) -> Path:
     """Where the peaks of a machine are kept."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "ggml-viz" / f"machine-{identity}.json"
+    return system.cache_folder() / f"machine-{identity}.json"
 
 
 def machine_of(file: TraceFile) -> Machine | None:
@@ -169,35 +165,11 @@ def measure(threads: int) -> Peaks:
 
 def _measured_bytes() -> int:
     """What the arrays take that bandwidth is measured on: well beyond the caches, where the memory allows it."""
-    caches = Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
-    largest = 32 << 20
-    for cache in caches:
-        try:
-            largest = max(largest, int(cache.read_text().strip().removesuffix("K")) << 10)
-        except (OSError, ValueError):
-            continue
-    return min(4 * largest, 1 << 30, _available_bytes() // 4)
-
-
-def _available_bytes() -> int:
-    """Memory that can be had without swapping; a page cache gives way."""
-    try:
-        with open("/proc/meminfo") as lines:
-            said = next(line for line in lines if line.startswith("MemAvailable:"))
-            return int(said.split()[1]) << 10
-    except (OSError, StopIteration, ValueError, IndexError):
-        return 1 << 30
+    largest = max(32 << 20, system.largest_cache_bytes())
+    available = system.available_bytes()
+    return min(4 * largest, 1 << 30, (1 << 30 if available is None else available) // 4)
 
 
 def thread_counts(cpus: int) -> Sequence[int]:
     """With how many threads a machine of so many CPUs is measured: each count up to 8, then powers of two, and all."""
     return sorted({*range(1, min(cpus, 8) + 1), *(1 << i for i in range(4, 11) if 1 << i < cpus), cpus})
-
-
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo") as lines:
-            named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-            return next(named, platform.machine())
-    except OSError:
-        return platform.processor() or platform.machine()

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ggml_viz import system
 from ggml_viz.errors import UserError
 
 _FOLDER = Path(__file__).parent / "_native"
@@ -345,7 +346,7 @@ def core_path() -> Path:
 
 
 def _library(name: str) -> Path:
-    path = _FOLDER / f"libggml_viz_{name}.so"
+    path = _FOLDER / system.LIBRARY.format(name)
     if not path.is_file():
         raise UserError(f"the native library is missing: {path}", "Install ggml-viz again; in a checkout: make native")
     return path
@@ -357,9 +358,7 @@ def _core() -> ctypes.CDLL:
     try:
         core = ctypes.CDLL(str(path), use_errno=True)
     except OSError as error:
-        raise UserError(
-            f"the native library does not load: {error}", "It needs Linux with glibc 2.17 or newer."
-        ) from None
+        raise UserError(f"the native library does not load: {error}", system.NEEDS) from None
     pointer, size, i64, i32 = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64, ctypes.c_int
     status = ctypes.POINTER(_RecorderStatus)
     signatures: dict[str, tuple[Any, list[Any]]] = {
@@ -404,7 +403,7 @@ def _core() -> ctypes.CDLL:
             [*[ctypes.c_char_p] * 3, ctypes.POINTER(_RecorderOptions), ctypes.POINTER(i32)],
         ),
         "gv_recorder_message": (i64, [pointer, pointer, ctypes.c_char_p, size]),
-        "gv_recorder_drain": (None, [pointer, i32, i32, status]),
+        "gv_recorder_drain": (None, [pointer, ctypes.c_ssize_t, i32, status]),
         "gv_recorder_close": (None, [pointer, status]),
         "gv_file_let_go": (i32, [i32, pointer, size]),
         "gv_segment_describe": (i32, [ctypes.c_char_p, ctypes.POINTER(_SegmentState)]),
@@ -820,10 +819,10 @@ class Recorder:
         if not self._handle:
             raise OSError(error.value, os.strerror(error.value), str(path))
 
-    def drain(self, pidfd: int, timeout_ms: int) -> RecorderStatus:
-        """Drains until `pidfd` (if not -1) becomes readable or the time is over."""
+    def drain(self, end: int, timeout_ms: int) -> RecorderStatus:
+        """Drains until `end` (the end of a process, as `system` has it; -1: none) has come or the time is over."""
         status = _RecorderStatus()
-        _core().gv_recorder_drain(self._open_handle(), pidfd, timeout_ms, ctypes.byref(status))
+        _core().gv_recorder_drain(self._open_handle(), end, timeout_ms, ctypes.byref(status))
         return _status(status)
 
     def now(self) -> Now | None:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ggml_viz.capture import launch
+from ggml_viz import system
 from ggml_viz.demo import packages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +49,7 @@ SLOW_TIMES = 16  # how many times more `slow_rms_norm` adds up
 def cache_folder() -> Path:
     """Where everything fetched and built for tests lies."""
     chosen = os.environ.get("GGML_VIZ_TEST_CACHE")
-    return Path(chosen).absolute() if chosen else launch.cache_folder() / "tests"
+    return Path(chosen).absolute() if chosen else system.cache_folder() / "tests"
 
 
 def once(name: str, make: Callable[[Path], None]) -> Path:

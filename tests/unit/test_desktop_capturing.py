@@ -74,7 +74,7 @@ def test_end_of_a_program_is_said_in_words() -> None:
     assert state_in_words(None, False) == "It runs, and is recorded."
     assert state_in_words(0, True) == "It has ended well."
     assert state_in_words(3, True) == "It failed: exit status 3."
-    assert state_in_words(-9, True) == "It was ended by a signal: Killed."
+    assert state_in_words(-9, True) == "It was ended by a signal (Killed)."
     assert state_in_words(0, False) == "It has ended well; nothing was recorded."
 
 

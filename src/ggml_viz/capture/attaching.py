@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -11,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from ggml_viz import native
+from ggml_viz import native, system
 from ggml_viz.capture.files import remove_trace, spare_other_files
 from ggml_viz.capture.handover import handed_over
-from ggml_viz.capture.inject import inject_agent
 from ggml_viz.capture.segments import open_recorder, segment_of, swept_folder
 from ggml_viz.capture.target import Target, find_target
 from ggml_viz.errors import UserError
@@ -46,8 +44,8 @@ class Attachment:
 def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = None) -> Attachment:
     """Brings the agent into a running process, or wakes the one that is there, and records what it sees.
 
-    Ends after the duration, by SIGINT or SIGTERM, or with the process. The agent then idles: the process runs on as it
-    did before, and may be attached to again.
+    Ends after the duration, by a signal that asks for it, or with the process. The agent then idles: the process runs
+    on as it did before, and may be attached to again.
 
     Args:
         pid: The process.
@@ -70,7 +68,7 @@ def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = 
     try:
         with handed_over(settings, folder, token):
             if not segment:
-                inject_agent(pid)
+                system.inject(pid, native.agent_path())
             with _end_on_signal() as asked_to_end:
                 ended = _record(recorder, pid, duration_s, asked_to_end)
                 status = recorder.close()
@@ -86,17 +84,17 @@ def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = 
 def _record(recorder: native.Recorder, pid: int, duration_s: float | None, asked_to_end: list[int]) -> bool:
     """Records until there is a reason to end; returns whether the process has ended."""
     try:
-        pidfd = os.pidfd_open(pid)
+        end = system.ProcessEnd(pid)
     except ProcessLookupError:
         return True
     try:
         started = time.monotonic()
         answered: float | None = None
         while not asked_to_end:
-            status = recorder.drain(pidfd, _TURN_MS)
+            status = recorder.drain(end.waitable, _TURN_MS)
             agent_messages(recorder.messages())
             now = time.monotonic()
-            if _has_ended(pidfd):
+            if end.has_come():
                 return True
             if answered is None and status.refused:
                 whose = "itself" if status.refused == pid else f"process {status.refused}"
@@ -106,22 +104,13 @@ def _record(recorder: native.Recorder, pid: int, duration_s: float | None, asked
             if answered is None and now - started > _ANSWER_S:
                 raise UserError(
                     f"the agent was loaded into process {pid}, but did not answer within {_ANSWER_S:.0f} s",
-                    "Is there room in /dev/shm? (df /dev/shm)  Does the process live in a container of its own? Then "
-                    "run ggml-viz inside it.",
+                    system.UNANSWERED,
                 )
             if answered is not None and duration_s is not None and now - answered >= duration_s:
                 break
         return False
     finally:
-        os.close(pidfd)
-
-
-def _has_ended(pidfd: int) -> bool:
-    try:
-        signal.pidfd_send_signal(pidfd, 0)
-    except ProcessLookupError:
-        return True
-    return False
+        end.close()
 
 
 @contextmanager
@@ -132,7 +121,7 @@ def _end_on_signal() -> Iterator[list[int]]:
     def note(number: int, _frame: FrameType | None) -> None:
         seen.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, note) for number in system.ENDING}
     try:
         yield seen
     finally:

@@ -5,13 +5,12 @@ Variables would do too, but a program's children inherit them, and theirs.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from ggml_viz import system
 from ggml_viz.errors import UserError
 from ggml_viz.settings.model import Settings, entries
 
@@ -44,13 +43,12 @@ def handed_over(settings: Settings, folder: Path, token: str) -> Iterator[Path]:
     unfinished = folder / f".{token}.{secrets.token_hex(4)}.unfinished"
     with ExitStack() as stack:
         try:
-            fd = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+            file = stack.enter_context(system.new_private_file(unfinished))
             stack.callback(_remove, unfinished)
-            file = stack.enter_context(os.fdopen(fd, "wb", buffering=0))
-            # What nobody has locked is swept from the folder by the next recording that starts.
-            fcntl.flock(file, fcntl.LOCK_SH)
+            # What nobody holds is swept from the folder by the next recording that starts.
+            system.hold(file)
             file.write(capture_lines(settings).encode())
-            unfinished.rename(path)
+            unfinished.replace(path)
             stack.callback(_remove, path)
         except OSError as error:
             message = f"the agent's settings cannot be written: {path}: {error.strerror}"

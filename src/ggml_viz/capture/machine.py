@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggml_viz import native
-from ggml_viz.capture.inject import attach_obstacle
+from ggml_viz import native, system
 from ggml_viz.capture.launch import preload_path
 from ggml_viz.errors import UserError
 
@@ -63,23 +62,24 @@ def inspect_machine() -> Machine:
     except UserError as error:
         problems.append(f"{error.message} {error.hint or ''}".strip())
     except PermissionError:
-        problems.append("The folder for shared memory belongs to somebody else, or is open to others: see /dev/shm.")
+        problems.append(system.FOREIGN_FOLDER)
     except OSError as error:
         problems.append(f"{error}.")
     usable = not problems
     if folder:
-        file_system = os.statvfs(folder)
-        free, size = file_system.f_bavail * file_system.f_frsize, file_system.f_blocks * file_system.f_frsize
+        room = shutil.disk_usage(folder)
+        free, size = room.free, room.total
         if free < SEGMENT_BYTES:
             problems.append(
                 f"Only {free / 1e6:.0f} MB of shared memory are free; a process needs up to {SEGMENT_BYTES / 1e6:.0f} "
                 "MB, with less records may be lost (docker: --shm-size=1g)."
             )
+    name, libc = system.description()
     return Machine(
-        system=f"{platform.system()} {platform.release()}",
+        system=name,
         architecture=platform.machine(),
-        libc=" ".join(platform.libc_ver()).strip(),
-        cpus=len(os.sched_getaffinity(0)),
+        libc=libc,
+        cpus=system.usable_cpus(),
         agent=agent,
         clock=clock,
         folder=folder,
@@ -87,5 +87,5 @@ def inspect_machine() -> Machine:
         folder_size_bytes=size,
         problems=tuple(problems),
         usable=usable,
-        attach_obstacle=attach_obstacle(),
+        attach_obstacle=system.attach_obstacle(),
     )

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggml_viz import native
+from ggml_viz import native, system
 from ggml_viz.capture.files import remove_trace, spare_other_files
 from ggml_viz.capture.handover import capture_lines, handed_over
 from ggml_viz.capture.inspect import find_program
-from ggml_viz.capture.launch import agent_environment, signals_passed_on, start
+from ggml_viz.capture.launch import agent_environment
 from ggml_viz.capture.segments import open_recorder, swept_folder
 from ggml_viz.capture.terminal import SharedTerminal
 from ggml_viz.log import agent_messages
@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 # How long a forwarded signal may have to wait: Python handles signals between two calls of the recorder.
 _TURN_MS = 100
-# The same where the kernel has no pidfd and the recorder cannot be woken by the program's end.
+# The same where the recorder cannot be woken by the program's end.
 _BLIND_TURN_MS = 10
 
 
@@ -35,7 +35,7 @@ class Recording:
     Attributes:
         path: The trace; None: nothing was recorded and there is no file.
         status: What the recorder saw.
-        exit_code: The program's exit status; negative: the signal that it died of.
+        exit_code: The program's exit status; negative, where there are such: the signal that it died of.
     """
 
     path: Path | None
@@ -87,18 +87,16 @@ def record(
         if child is None:
             early.append(number)
         else:
-            child.send_signal(number)
+            system.send(child, number)
         if terminal is not None:
             terminal.signalled(number)
 
     try:
-        with handed_over(settings, folder, token), signals_passed_on(send):
-            if terminal is None:
-                child = start(program, command, watched)
-            else:
-                child = start(program, command, watched, terminal.stdin, terminal.stdout, terminal.stderr)
+        with handed_over(settings, folder, token), system.signals_passed_on(send):
+            streams = () if terminal is None else (terminal.stdin, terminal.stdout, terminal.stderr)
+            child = system.start(program, command, watched, native.agent_path(), *streams)
             for number in early:
-                child.send_signal(number)
+                system.send(child, number)
             _drain_until_exit(recorder, child, terminal)
             status = recorder.close()
             if terminal is not None:
@@ -122,18 +120,14 @@ def record(
 def _drain_until_exit(
     recorder: native.Recorder, child: subprocess.Popen[bytes], terminal: SharedTerminal | None
 ) -> None:
-    try:
-        pidfd = os.pidfd_open(child.pid)
-    except OSError:  # Linux before 5.3, and some sandboxes
-        pidfd = -1
+    end = system.ProcessEnd(child.pid)
     try:
         while child.poll() is None:
-            recorder.drain(pidfd, _BLIND_TURN_MS if pidfd < 0 else _TURN_MS)
+            recorder.drain(end.waitable, _BLIND_TURN_MS if end.waitable < 0 else _TURN_MS)
             agent_messages(recorder.messages())
             if terminal is not None:
                 terminal.turn()
         recorder.drain(-1, 0)
         agent_messages(recorder.messages())
     finally:
-        if pidfd >= 0:
-            os.close(pidfd)
+        end.close()

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import subprocess
 import tempfile
-import termios
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from ggml_viz import system
 from ggml_viz.capture.segments import live_segments
-from ggml_viz.errors import UserError
 
 _LOG = logging.getLogger(__name__)
 
@@ -30,7 +27,6 @@ INTERRUPTED = 130
 _OUTPUTS = (1, 2)
 _PIECE = 1 << 16
 _LOOK_S = 0.05
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
 # A dashboard that was killed leaves behind: keys reported otherwise, the other screen, no cursor, no wrapping, and
 # reports of the focus, of pasting and of the size.
 _RESET = b"\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?7h\x1b[?1004l\x1b[?2004l\x1b[?2048l\x1b[0m"
@@ -54,15 +50,7 @@ class SharedTerminal:
     """
 
     def __init__(self, dashboard: Callable[[int], Sequence[str]], folder: Path, token: str) -> None:
-        try:
-            self._terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            raise UserError(
-                "there is no terminal to show it on",
-                "Record without --live, and look from a terminal: ggml-viz top",
-                exit_status=125,
-            ) from None
-        self._attributes = termios.tcgetattr(self._terminal)
+        self._terminal = system.Terminal()
         self._command = dashboard
         self._folder = folder
         self._token = token
@@ -91,7 +79,7 @@ class SharedTerminal:
 
     def signalled(self, number: int) -> None:
         """Takes notice of a signal that was meant for the program: if it asks for an end, nobody waits for a key."""
-        self._ending = self._ending or number in _ENDING
+        self._ending = self._ending or number in system.LEAVING
 
     def finish(self) -> None:
         """When the program has ended: waits until the dashboard is left, and shows what was kept."""
@@ -108,14 +96,12 @@ class SharedTerminal:
             self._dashboard.terminate()
             self._dashboard.wait()
             self._dashboard = None
-            self._restore()
+            self._terminal.restore(_RESET)
         self._pass_on()
         if self._kept is not None:
             self._kept.close()
             self._kept = None
-        if self._terminal >= 0:
-            os.close(self._terminal)
-            self._terminal = -1
+        self._terminal.close()
 
     def _computing(self) -> int | None:
         """A process of the program that has begun to use ggml."""
@@ -127,9 +113,9 @@ class SharedTerminal:
         try:
             self._dashboard = subprocess.Popen(
                 self._command(pid),
-                stdin=self._terminal,
-                stdout=self._terminal,
-                stderr=self._terminal,
+                stdin=self._terminal.descriptor,
+                stdout=self._terminal.descriptor,
+                stderr=self._terminal.descriptor,
                 # What lies in this folder is not meant to be imported.
                 env={**os.environ, "PYTHONSAFEPATH": "1"},
             )
@@ -143,24 +129,18 @@ class SharedTerminal:
         self._dashboard = None
         if status == INTERRUPTED:
             if not over:  # as the terminal would have done, if the dashboard had not read the key
-                os.killpg(os.getpgrp(), signal.SIGINT)
+                self._terminal.interrupt()
         elif status:
-            self._restore()
+            self._terminal.restore(_RESET)
             if not self._ending:
                 _LOG.warning("the dashboard failed (status %d)%s", status, "" if over else "; recording goes on")
-
-    def _restore(self) -> None:
-        """Makes the terminal as it was before the dashboard."""
-        with suppress(OSError, termios.error):
-            os.write(self._terminal, _RESET)
-            termios.tcsetattr(self._terminal, termios.TCSANOW, self._attributes)
 
     def _pass_on(self) -> None:
         """Copies to the terminal what has been kept since the last time."""
         if self._kept is None:
             return
         try:
-            while piece := os.pread(self._kept.fileno(), _PIECE, self._written):
+            while piece := system.read_at(self._kept, self._written, _PIECE):
                 self._written += os.write(self._kept_for, piece)
         except OSError:  # the terminal is gone; the program is told so by a signal
             return

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
+from ggml_viz import system
 from ggml_viz.capture.attaching import Attachment, attach
 from ggml_viz.capture.files import default_path
 from ggml_viz.commands.run import print_recorded
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Attaches, records, reports."""
     settings: Settings = args.settings
-    path = settings.output.file or default_path(_program_of(args.pid))
+    path = settings.output.file or default_path(system.name_of(args.pid) or "program")
     attachment = attach(args.pid, path, settings, args.duration)
     if attachment.path is None:
         raise UserError(*_why_nothing(attachment))
@@ -61,13 +61,6 @@ def _seconds(text: str) -> float:
 
 
 _seconds.__name__ = "number of seconds"
-
-
-def _program_of(pid: int) -> str:
-    try:
-        return (Path("/proc") / str(pid) / "comm").read_text().strip()
-    except OSError:
-        return "program"
 
 
 def _why_nothing(attachment: Attachment) -> tuple[str, str | None]:

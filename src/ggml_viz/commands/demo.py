@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from ggml_viz import system
 from ggml_viz.capture.files import default_path
-from ggml_viz.capture.launch import die_of
 from ggml_viz.capture.recording import record
 from ggml_viz.commands.probe import probe
 from ggml_viz.commands.run import describe
@@ -59,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
         print("measuring this machine, a second for each count of threads", file=sys.stderr)
         probe(machine)
     recording = record(command, path, settings, _environment(args.demo))
-    if recording.exit_code < 0:
-        die_of(-recording.exit_code)
-    if recording.exit_code > 0:
+    if system.death(recording.exit_code):
+        return system.end_as(recording.exit_code)
+    if recording.exit_code:
         raise UserError(f"the demo's program failed with exit status {recording.exit_code}")
     print(file=sys.stderr)
     describe(recording, command, settings)

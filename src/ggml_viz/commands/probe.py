@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import asdict, replace
 
+from ggml_viz import system
 from ggml_viz.errors import UserError
 from ggml_viz.machine import Machine, measure, peaks_path, remember, this_machine, thread_counts
 from ggml_viz.settings import add_ui_arguments
@@ -56,7 +56,7 @@ def probe(machine: Machine) -> Machine:
         UserError: It cannot be measured, or the result not be kept.
     """
     counts = thread_counts(machine.cpus)
-    load = os.getloadavg()[0]
+    load = system.load()
     if load > 0.25 * machine.cpus:
         print(f"ggml-viz: other programs compute (load {load:.1f}): peaks may come out too low", file=sys.stderr)
     try:

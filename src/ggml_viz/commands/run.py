@@ -7,16 +7,14 @@ import errno
 import os
 import re
 import shlex
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from ggml_viz import log
+from ggml_viz import log, system
 from ggml_viz.capture.files import default_path
 from ggml_viz.capture.inspect import find_program, inspect_program
-from ggml_viz.capture.launch import die_of
 from ggml_viz.capture.recording import Recording, new_token, record
 from ggml_viz.capture.segments import swept_folder
 from ggml_viz.capture.terminal import SharedTerminal
@@ -80,11 +78,7 @@ def run(args: argparse.Namespace) -> int:
     except UserError as error:
         # The program's exit status comes first.
         print_error(error.message, error.hint)
-    if recording.exit_code < 0:
-        sys.stderr.flush()
-        die_of(-recording.exit_code)
-        return 128 - recording.exit_code
-    return recording.exit_code
+    return system.end_as(recording.exit_code)
 
 
 def _token(text: str) -> str:
@@ -178,11 +172,10 @@ def _why_nothing(recording: Recording, command: list[str]) -> tuple[str, str | N
     program = inspect_program(find_program(command[0]))
     if program.obstacle:
         return program.obstacle.message, program.obstacle.hint
-    if recording.exit_code > 0:
+    if death := system.death(recording.exit_code):
+        return f"{command[0]} {death} before it called ggml.", None
+    if recording.exit_code:
         return f"{command[0]} failed (exit status {recording.exit_code}) before it called ggml.", None
-    if recording.exit_code < 0:
-        name = signal.strsignal(-recording.exit_code)
-        return f"{command[0]} was ended by a signal ({name}) before it called ggml.", None
     return (
         f"neither {command[0]} nor what it started called ggml in a way that can be seen.",
         "If it starts a program that computes, ask about that one: ggml-viz doctor -- PROGRAM  If it loads a library "

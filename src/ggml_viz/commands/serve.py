@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import ssl
-import stat
 import sys
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ggml_viz import system
 from ggml_viz.errors import UserError, need_extra
 from ggml_viz.settings import Settings, add_ui_arguments
 
@@ -147,7 +147,7 @@ def _token(path: Path | None, needed: bool) -> str | None:
     if path is not None:
         try:
             given = path.read_text().strip()
-            readable = path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
+            readable = system.others_may_read(path)
         except (OSError, ValueError) as error:
             raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no text'}") from None
         if readable:

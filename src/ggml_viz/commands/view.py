@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
-import sys
 from pathlib import Path
 
+from ggml_viz import system
 from ggml_viz.errors import UserError, need_extra
 from ggml_viz.settings import Settings, add_ui_arguments
 
@@ -75,7 +74,7 @@ def need_desktop() -> None:
     Raises:
         UserError: With what to install, or what to use instead.
     """
-    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    if not system.has_display():
         raise UserError("there is no display for a window", INSTEAD)
     try:
         importlib.import_module("imgui_bundle")

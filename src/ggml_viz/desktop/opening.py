@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import imgui_bundle
 from imgui_bundle import hello_imgui, imgui, portable_file_dialogs
 
+from ggml_viz import system
 from ggml_viz.desktop.dialog import modal
 from ggml_viz.desktop.workspace import Workspace
 
@@ -78,7 +77,7 @@ class Opening:
 
 def has_system_dialogs() -> bool:
     """Whether the system has a dialog for files; on Linux it is a program."""
-    return sys.platform != "linux" or any(map(shutil.which, ("zenity", "qarma", "matedialog", "kdialog", "yad")))
+    return system.has_file_dialogs()
 
 
 class Dropping:
@@ -107,6 +106,4 @@ class Dropping:
 
 def glfw() -> ctypes.CDLL:
     """The library that imgui-bundle makes its windows with."""
-    folder = Path(imgui_bundle.__file__).parent
-    names = {"linux": "libglfw.so.3", "darwin": "libglfw.3.dylib", "win32": "glfw3.dll"}
-    return ctypes.CDLL(str(folder / names[sys.platform]))
+    return ctypes.CDLL(str(Path(imgui_bundle.__file__).parent / system.GLFW))

@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ggml_viz import system
+
 _MOST_RECENT = 12
 _MOST_BOOKMARKED = 64
 THEMES = ("system", "light", "dark")
@@ -73,8 +75,7 @@ class Preferences:
 
 def default_folder() -> Path:
     """Where such things are kept on this system."""
-    base = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".local" / "state") / "ggml-viz"
+    return system.state_folder()
 
 
 def _file(folder: Path) -> Path:

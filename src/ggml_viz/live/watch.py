@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ggml_viz import native
+from ggml_viz import native, system
 from ggml_viz.analysis.summary import Summary, summarize
 from ggml_viz.capture.segments import open_recorder
-from ggml_viz.live.priority import give_way
 from ggml_viz.model.attribution import load_rules
 from ggml_viz.model.growing import GrowingProcess, GrowingTrace
 from ggml_viz.model.phases import PHASES
@@ -118,10 +117,16 @@ class Watch:
         self.pid = native.segment_describe(segment).pid
         self._keep_bytes = keep_bytes
         self._naming = naming
-        with tempfile.TemporaryDirectory(prefix="ggml-viz-") as folder:
-            path = Path(folder) / "live.ggmlviz"
+        self._folder = tempfile.TemporaryDirectory(prefix="ggml-viz-")
+        path = Path(self._folder.name) / "live.ggmlviz"
+        try:
             self._recorder = open_recorder(segment.parent, segment.name, path, None, native.SINCE_OLDEST)
             self._file = GrowingFile(path)
+        except BaseException:
+            self._folder.cleanup()
+            raise
+        if system.can_drop_names():
+            self._folder.cleanup()
         self.trace = GrowingTrace(self._file.file, load_rules(naming))
         self.timeline = Timeline(self.trace)
         self.lock = threading.RLock()
@@ -227,12 +232,13 @@ class Watch:
         self._stop.set()
         self._thread.join()
         self._file.close()
+        self._folder.cleanup()
 
     def _started_ns(self) -> int:
         return self.trace.started_monotonic_ns
 
     def _follow(self) -> None:
-        give_way()
+        system.give_way()
         due = time.monotonic()
         while not self._stop.is_set() and not self._over:
             due = max(due + STEP_S, time.monotonic() + STEP_S / 4)

@@ -15,8 +15,8 @@ from typing import Any
 
 import uvicorn
 
+from ggml_viz import system
 from ggml_viz.errors import UserError
-from ggml_viz.live.priority import give_way
 from ggml_viz.server import limits
 from ggml_viz.server.app import make_app
 from ggml_viz.server.connections import BoundedProtocol, BoundedSocket, cut_stalled
@@ -78,7 +78,7 @@ def serve(
     catalog: Catalog, security: Security, listening: socket.socket, certificate: Certificate | None = None
 ) -> None:
     """Serves until SIGINT or SIGTERM."""
-    give_way()
+    system.give_way()
     _server(catalog, security, certificate).run(sockets=[listening])
 
 
@@ -88,7 +88,7 @@ def served(catalog: Catalog, security: Security, listening: socket.socket) -> It
     server = _server(catalog, security, None)
 
     def run() -> None:
-        give_way()
+        system.give_way()
         server.run(sockets=[listening])
 
     thread = threading.Thread(target=run, name="server", daemon=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ggml_viz import system
 from ggml_viz.errors import UserError, printable
 from ggml_viz.settings.lines import Lines, json_lines, line_of, toml_lines
 from ggml_viz.settings.model import Entry, Settings, entries, section_names
@@ -67,9 +68,8 @@ class SettingsFile:
 
 def find_file(environment: Mapping[str, str], folder: Path = Path()) -> Path | None:
     """The file of settings that counts if none is named: of this folder, else of the user."""
-    base = environment.get("XDG_CONFIG_HOME", "")
     try:
-        user = (Path(base) if os.path.isabs(base) else Path.home() / ".config") / "ggml-viz"
+        user = system.config_folder(environment)
     except RuntimeError:  # the user has no home
         user = None
     candidates = [folder / name for name in _NAMES] + [user / name for name in _USER_NAMES if user]

@@ -12,7 +12,6 @@ import contextlib
 import decimal
 import json
 import os
-import resource
 import selectors
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from ggml_viz import system
 from ggml_viz.errors import UserError
 from ggml_viz.sources.encode import encode
 from ggml_viz.sources.source import BadQuestionError
@@ -97,8 +97,8 @@ class Sandbox:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": os.pathsep.join(folders), "HOME": "/nonexistent"},
-            start_new_session=True,  # Ctrl-C is for the server, which ends it
+            env={**system.bare_environment(), "PYTHONPATH": os.pathsep.join(folders)},
+            **system.apart(),  # Ctrl-C is for the server, which ends it
         )
         if self._closed:
             self._end()
@@ -181,7 +181,7 @@ class _Lines:
 
 def main(path: str, naming: str) -> int:
     """Answers queries until there are no more."""
-    _limit_process()
+    system.limit_process(_PROCESS_BYTES)
     from ggml_viz.analysis.sql import Database, Guard
     from ggml_viz.model.trace import Trace
     from ggml_viz.trace.reader import open_trace
@@ -216,17 +216,6 @@ def main(path: str, naming: str) -> int:
 def _say(line: bytes) -> None:
     sys.stdout.buffer.write(line)
     sys.stdout.buffer.flush()
-
-
-def _limit_process() -> None:
-    """Takes from this process what no query needs: much memory, files to write, and precedence."""
-    os.nice(10)
-    for limit, value in (
-        (resource.RLIMIT_DATA, _PROCESS_BYTES),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(limit, (value, value))
 
 
 def _cell(value: Any) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from ggml_viz import system
 from ggml_viz.errors import UserError
 from ggml_viz.trace.chunks import (
     FILE_HEADER,
@@ -256,7 +257,7 @@ class GrowingTrace:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.file = TraceFile(os.fspath(path), VERSION, Integrity(file_bytes=0), [])
         # Written to only in order to let go of what is old.
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self.descriptor = os.open(path, os.O_RDWR | system.BINARY)
 
     def grow(self) -> None:
         """Takes in the chunks that have been written since the last call."""
@@ -304,7 +305,7 @@ class GrowingTrace:
     @property
     def path(self) -> str:
         """A name under which any process of this user can open it while this one has it open."""
-        return f"/proc/{os.getpid()}/fd/{self.descriptor}"
+        return system.name_of_open(self.descriptor, self.file.path)
 
     def snapshot(self) -> TraceFile:
         """What is kept at this moment, as a trace of its own that does not change."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from imgui_bundle import imgui
 
+from ggml_viz import system
 from ggml_viz.capture.files import default_path, spare_other_files
 from ggml_viz.desktop.asking import Question
 from ggml_viz.desktop.capture.following import Awaited
@@ -171,7 +172,4 @@ class AttachDialog:
 
 def program_of(pid: int) -> str:
     """What a process's program is called, for the name of its trace."""
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return "program"
+    return system.name_of(pid) or "program"

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from ggml_viz import system
 from ggml_viz.errors import UserError, printable
 
 # Python puts the folder that it is started in before its own modules; what lies there may be called as one of them.
@@ -53,7 +54,7 @@ class Child:
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
                 # Ctrl-C in the terminal that the window was opened from is not meant for it.
-                start_new_session=True,
+                **system.apart(),
             )
         except (OSError, ValueError) as error:
             self._output.close()
@@ -82,7 +83,7 @@ class Child:
 
     def send(self, number: signal.Signals) -> None:
         """Sends a signal to it; if it has ended, nothing happens."""
-        self._process.send_signal(number)
+        system.send(self._process, number)
 
     def wait(self, timeout_s: float) -> bool:
         """Waits until it has ended, so long at the most; returns whether it has."""
@@ -93,7 +94,7 @@ class Child:
         size = os.fstat(self._output.fileno()).st_size
         if size != self._tail[0]:
             begin = max(size - _TAIL_BYTES, 0)
-            text = os.pread(self._output.fileno(), _TAIL_BYTES, begin).decode(errors="replace")
+            text = system.read_at(self._output, begin, _TAIL_BYTES).decode(errors="replace")
             self._tail = size, plain_lines(text.partition("\n")[2] if begin and "\n" in text else text)
         return size
 

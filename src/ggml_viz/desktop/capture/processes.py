@@ -10,15 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggml_viz import native
+from ggml_viz import native, system
 from ggml_viz.analysis.registry import WatchedProcess, watched_processes
 from ggml_viz.capture.inspect import GGML_TEXT, contains_any
 from ggml_viz.numbers import count
+from ggml_viz.system.process import Process
 
 _NAMES = ("ggml", "llama", "whisper", "stable-diffusion")
-_OWN = "libggml_viz_"
-# Libraries of the system are known by their names; others are looked into, as ggml may be linked into them.
-_OF_THE_SYSTEM = ("/usr/lib/", "/lib/", "/usr/lib64/", "/lib64/")
+_OWN = system.LIBRARY.partition("{")[0]
 _SMALLEST = 256 << 10
 
 
@@ -46,9 +45,9 @@ def listed_processes() -> list[Listed]:
         watched = watched_processes(native.segments_folder())
     taken = {process.pid for process in watched} | {os.getpid()}
     others = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) not in taken and (found := _with_ggml(entry)):
-            others.append(found)
+    for process in system.own_processes():
+        if process.pid not in taken and (library := _ggml_in(process)):
+            others.append(Listed(process.pid, shlex.join(process.arguments), f"ggml in {library}", False))
     return [
         *(Listed(process.pid, process.command, known_of_watched(process), True) for process in watched),
         *sorted(others, key=lambda process: -process.pid),
@@ -78,34 +77,17 @@ def matching_processes(processes: Sequence[Listed], text: str) -> list[Listed]:
     ]
 
 
-def _with_ggml(folder: Path) -> Listed | None:
-    try:
-        if folder.stat().st_uid != os.geteuid():
-            return None
-        arguments = os.fsdecode((folder / "cmdline").read_bytes()).rstrip("\0").split("\0")
-        library = _ggml_in(folder)
-    except OSError:
-        return None  # it has ended, or has more rights than we
-    if library is None:
-        return None
-    return Listed(int(folder.name), shlex.join(arguments), f"ggml in {library}", False)
-
-
-def _ggml_in(folder: Path) -> str | None:
+def _ggml_in(process: Process) -> str | None:
     """The file of a process that ggml is in."""
-    mapped = set()
-    for line in (folder / "maps").read_text(errors="replace").splitlines():
-        parts = line.split(maxsplit=5)
-        if len(parts) == 6 and parts[5].startswith("/") and "x" in parts[1]:
-            mapped.add(parts[5].removesuffix(" (deleted)"))
-    names = sorted(os.path.basename(path) for path in mapped)
+    names = sorted(os.path.basename(path) for path in process.mapped)
     named = [name for name in names if any(part in name for part in _NAMES) and not name.startswith(_OWN)]
-    libraries = [name for name in named if ".so" in name]
+    libraries = [name for name in named if system.is_library(name)]
     if libraries:
-        return next((name for name in libraries if name.startswith("libggml-cpu")), libraries[0])
-    for path in (str(folder / "exe"), *sorted(mapped)):
+        return next((name for name in libraries if name.removeprefix("lib").startswith("ggml-cpu")), libraries[0])
+    # Libraries of the system are known by their names; others are looked into, as ggml may be linked into them.
+    for path in (str(process.program), *process.mapped):
         own = os.path.basename(path).startswith(_OWN)
-        if not own and not path.startswith(_OF_THE_SYSTEM) and _holds_ggml(path):
+        if not own and not path.startswith(system.OF_THE_SYSTEM) and _holds_ggml(path):
             return os.path.basename(os.path.realpath(path))
     return None
 

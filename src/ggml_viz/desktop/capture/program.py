@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ggml_viz import system
 from ggml_viz.capture.files import default_path, spare_other_files
 from ggml_viz.capture.inspect import find_program
 from ggml_viz.capture.recording import new_token
@@ -146,8 +147,8 @@ def state_in_words(exit_code: int | None, has_trace: bool) -> str:
         return "It runs, and is recorded."
     if exit_code == 0:
         ended = "It has ended well"
-    elif exit_code > 0:
+    elif (death := system.death(exit_code)) is None:
         ended = f"It failed: exit status {exit_code}"
     else:
-        ended = f"It was ended by a signal: {signal.strsignal(-exit_code) or -exit_code}"
+        ended = f"It {death}"
     return f"{ended}." if has_trace else f"{ended}; nothing was recorded."

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggml_viz import native
+from ggml_viz import native, system
 from ggml_viz.desktop.capture.child import Child
 
 _MAGIC = b"GGMLVIZ"
@@ -50,13 +49,10 @@ def recorded(segment: Path) -> Recorded | None:
 def written_by(pid: int) -> Path | None:
     """The newest trace that a process has open for writing; None: it shows none."""
     found: list[tuple[float, Path]] = []
-    with suppress(OSError):
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError, ValueError, IndexError):
-                path = Path(os.readlink(entry))
-                flags = (Path(f"/proc/{pid}/fdinfo") / entry.name).read_text().split("flags:")[1].split()[0]
-                if path.is_file() and int(flags, 8) & os.O_ACCMODE and _is_trace(path):
-                    found.append((path.stat().st_mtime, path))
+    for path in system.written_by(pid):
+        with suppress(OSError):
+            if path.is_file() and _is_trace(path):
+                found.append((path.stat().st_mtime, path))
     return max(found)[1] if found else None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ggml_viz.capture import inject
+from ggml_viz.system import linux
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,8 @@ def test_setting_that_forbids_attaching_is_named(
     scope: str, capabilities: str, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "scope").write_text(scope + "\n")
-    monkeypatch.setattr(inject, "_PTRACE_SCOPE", tmp_path / "scope")
-    monkeypatch.setattr(inject, "_status", lambda _process, key: capabilities if key == "CapEff" else "0")
-    obstacle = inject.attach_obstacle()
+    monkeypatch.setattr(linux, "_PTRACE_SCOPE", tmp_path / "scope")
+    monkeypatch.setattr(linux, "_status", lambda _process, key: capabilities if key == "CapEff" else "0")
+    obstacle = linux.attach_obstacle()
     assert (obstacle is None) == (said is None)
     assert said is None or said in str(obstacle)
