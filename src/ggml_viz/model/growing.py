@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 # The last node of a worker comes two steps of the recorder after the end of its run.
 _STEPS_UNTIL_WHOLE = 3
+# Adding up the nodes of several steps together takes hardly longer than those of one.
+_STEPS_TOGETHER = 8
 
 # Runs, splits and copies that are kept; of the older ones only totals remain.
 _MOST_ROWS = 1 << 19
@@ -154,7 +156,7 @@ class GrowingProcess(Process):
         }
         self._runs: tuple[Structured, Runs] | None = None
         self._active: Structured = np.empty(0, NOW_RUN_DTYPE)
-        self._waiting: Structured = np.empty(0, RECORD_DTYPE)
+        self._waiting: list[Structured] = []
         self._ended: list[npt.NDArray[np.uint32]] = []
         self._ended_runs: Structured = np.empty(0, RUN_NODES_DTYPE)
         self._run_nodes: Structured | None = None
@@ -234,6 +236,7 @@ class GrowingProcess(Process):
     @property
     def node_times(self) -> NodeTimes:
         """What the executions of each node took so far, of the runs that are over."""
+        self._add_up(_STEPS_UNTIL_WHOLE)
         if self._times is None:
             used = int(np.max(np.flatnonzero(self._workers["count"].any(axis=0)), initial=-1)) + 1
             times = _Times(self.clock, self._totals.copy(), self._workers[:, :used].copy(), self._counted.copy())
@@ -286,11 +289,9 @@ class GrowingProcess(Process):
         self._ended_runs = _with_runs(self._ended_runs, self._located(runs))
         self._run_nodes = self._times = None
         self._ended.append(runs["run"].copy())
-        nodes = taken(records, kinds == KIND_NODE)
-        if len(nodes):
-            self._waiting = joined([self._waiting, nodes])
-        whole = self._ended.pop(0) if len(self._ended) > _STEPS_UNTIL_WHOLE else self._ended[0][:0]
-        self._add_up(whole)
+        self._waiting.append(taken(records, kinds == KIND_NODE))
+        if len(self._ended) >= _STEPS_UNTIL_WHOLE + _STEPS_TOGETHER:
+            self._add_up(_STEPS_UNTIL_WHOLE)
         return records
 
     def nodes_of(self, run: int) -> Structured:
@@ -316,9 +317,7 @@ class GrowingProcess(Process):
 
     def finish(self) -> None:
         """Adds up what still waits: nothing more will come."""
-        for ended in self._ended:
-            self._add_up(ended)
-        self._ended = []
+        self._add_up(0)
 
     def _take_in_graphs(self) -> None:
         definitions = self.file.definitions
@@ -360,16 +359,19 @@ class GrowingProcess(Process):
         self._places, self._totals, self._workers, self._counted = places, totals, workers, counted
         self._ended_runs = self._located(self._rows[KIND_RUN].rows[-_MOST_LOCATED:])
 
-    def _add_up(self, runs: npt.NDArray[np.uint32]) -> None:
-        """Adds up the nodes that waited for the end of these runs."""
-        waiting = self._waiting
-        if len(waiting) > _MOST_WAITING:
-            waiting = self._waiting = waiting[len(waiting) // 2 :].copy()
-        if not len(runs) or not len(waiting):
+    def _add_up(self, steps_left: int) -> None:
+        """Adds up the nodes of all runs that had ended so many steps ago."""
+        whole = max(len(self._ended) - steps_left, 0)
+        runs = np.concatenate([*self._ended[:whole], np.empty(0, np.uint32)])
+        del self._ended[:whole]
+        if not len(runs):
             return
+        waiting = joined([*self._waiting, np.empty(0, RECORD_DTYPE)])
+        if len(waiting) > _MOST_WAITING:
+            waiting = waiting[len(waiting) // 2 :]
         mine = np.isin(waiting["run"], runs)
         nodes = taken(waiting, mine)
-        self._waiting = taken(waiting, ~mine)
+        self._waiting = [taken(waiting, ~mine)]
         table = self.run_nodes
         table = taken(table, np.isin(table["run"], runs))
         spans = fold_spans(nodes)

@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import struct
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -64,6 +65,12 @@ class _Follow:
     narrowed: int = 1
     step: int = -1
 
+    @property
+    def key(self) -> tuple[str, float, int]:
+        """What its tile depends on: the source, how many seconds of it, and in how many columns."""
+        columns = max(self.columns // self.narrowed, min(_LEAST_COLUMNS, self.columns))
+        return self.source, self.width_s, columns
+
 
 @dataclass
 class _Viewer:
@@ -94,7 +101,7 @@ class Hub:
         self._threads = threads
         self._viewers = 0
         self._tiles: dict[tuple[str, float, int], tuple[int, bytes]] = {}
-        self._making: dict[tuple[str, float, int], asyncio.Task[bytes]] = {}
+        self._making = threading.Lock()
 
     def describe_sources(self) -> dict[str, Any]:
         """Sources: what can be looked at."""
@@ -187,6 +194,10 @@ class Hub:
         wanted = {name for name in (viewer.watched, viewer.follow.source if viewer.follow else None) if name}
 
         def wake() -> None:
+            # In the thread that has just taken records in, what a tile is made of is at hand.
+            if viewer.follow is not None and viewer.follow.sent_at is None:
+                with contextlib.suppress(ApiError, UserError):  # whoever pushes it will meet the same
+                    self._make_newest(self._catalog.get(viewer.follow.source), viewer.follow)
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(viewer.wake.set)
 
@@ -232,39 +243,32 @@ class Hub:
             source = self._catalog.get(follow.source)
             if source.steps == follow.step:
                 return
-            follow.step = source.steps
-            columns = max(follow.columns // follow.narrowed, min(_LEAST_COLUMNS, follow.columns))
-            made = await self._newest(source, follow.width_s, columns)
+            follow.step, made = source.steps, self._tiles.get(follow.key)
+            if made is None or made[0] != follow.step:
+                made = await self._threads.run(lambda: self._make_newest(source, follow))
         except (ApiError, UserError) as error:
             data = {"type": "error", "error": error.message, "hint": error.hint, "request": follow.request}
             follow.sent_at = time.monotonic()
             await _text_out(socket, encode(data))
             return
-        own = bytearray(made)
+        own = bytearray(made[1])
         _REQUEST.pack_into(own, _REQUEST_AT, follow.request & 0xFFFFFFFF)
         follow.sent_at = time.monotonic()
         await _out(socket, bytes(own))
 
-    async def _newest(self, source: Source, width_s: float, columns: int) -> bytes:
-        """The tile of the last seconds of a source, made once for all who follow it alike."""
-        key, step = (source.id, width_s, columns), source.steps
-        known = self._tiles.get(key)
-        if known is not None and known[0] == step:
-            return known[1]
-        making = self._making.get(key)
-        if making is None:
-
-            def tile() -> bytes:
-                until_s = max(source.duration_s, 1e-6)
-                return source.tile(until_s - width_s, until_s, columns, None, False, 0)
-
-            making = self._making[key] = asyncio.create_task(self._threads.run(tile))
-            making.add_done_callback(lambda task: self._making.pop(key, None))
-        made = await making
-        if len(self._tiles) >= limits.MAX_SOCKETS:
-            self._tiles.pop(next(iter(self._tiles)))
-        self._tiles[key] = step, made
-        return made
+    def _make_newest(self, source: Source, follow: _Follow) -> tuple[int, bytes]:
+        """The tile of the last seconds of a source and its step, made once for all who follow it alike."""
+        key = follow.key
+        with self._making:
+            step, known = source.steps, self._tiles.get(key)
+            if known is not None and known[0] == step:
+                return known
+            until_s = max(source.duration_s, 1e-6)
+            made = step, source.tile(until_s - follow.width_s, until_s, key[2], None, False, 0)
+            if len(self._tiles) >= limits.MAX_SOCKETS:
+                self._tiles.pop(next(iter(self._tiles)))
+            self._tiles[key] = made
+            return made
 
     async def _tell(self, socket: WebSocket, viewer: _Viewer) -> None:
         """What there is, and what the watched source does now."""
