@@ -296,3 +296,5 @@ class Watch:
                 kept_from = file.chunks_from(0)[0].offset if file.chunk_count else 1 << 62
                 process.forget_before(kept_from)
                 self.timeline.let_go(0, kept_from)
+            # What passes through in half an hour would else leave as much behind, in pieces, as is kept.
+            system.trim_memory()

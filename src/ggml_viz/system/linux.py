@@ -31,6 +31,7 @@ from ggml_viz.system.posix import (
     send,
     signals_passed_on,
     start,
+    trim_memory,
 )
 from ggml_viz.system.process import Process
 
@@ -80,6 +81,7 @@ __all__ = [
     "signals_passed_on",
     "start",
     "state_folder",
+    "trim_memory",
     "usable_cpus",
     "written_by",
 ]
