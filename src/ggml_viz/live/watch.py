@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-# A record is at most so old when it is taken in. Half of it, and half a screen's refresh, is what one sees.
-STEP_S = 0.125
+# A record is at most so old when it is taken in. With drawing, what one sees stays below a quarter of a second; and the
+# more seldom it is done, the less is taken from the program that is watched.
+STEP_S = 0.16
 # How often the report of a watched process is made anew at the most.
 SUMMARY_S = 1.0
 KEEP_BYTES = 512 << 20

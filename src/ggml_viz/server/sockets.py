@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ggml_viz.errors import UserError
@@ -153,7 +154,8 @@ class Hub:
                 if len(viewer.errors) < 16:
                     viewer.errors.append({"type": "error", "error": said, "hint": hint, "request": known})
             viewer.wake.set()
-            await asyncio.sleep(pace.step(time.monotonic()))
+            if (pause_s := pace.step(time.monotonic())) > 0:
+                await asyncio.sleep(pause_s)
 
     def _take(self, message: dict[str, Any], viewer: _Viewer) -> None:
         kind = message["type"]
@@ -212,8 +214,8 @@ class Hub:
     async def _send(self, socket: WebSocket, viewer: _Viewer) -> None:
         while True:
             live = viewer.watched is not None or viewer.follow is not None
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(viewer.wake.wait(), _NOW_EVERY_S if live else _SOURCES_EVERY_S)
+            with anyio.move_on_after(_NOW_EVERY_S if live else _SOURCES_EVERY_S):
+                await viewer.wake.wait()
             viewer.wake.clear()
             for data in viewer.errors[:]:
                 await _text_out(socket, encode(data))
@@ -302,11 +304,13 @@ def _drawn(follow: _Follow | None) -> None:
 
 
 async def _out(socket: WebSocket, data: bytes) -> None:
-    await asyncio.wait_for(socket.send_bytes(data), limits.STALL_S)
+    with anyio.fail_after(limits.STALL_S):
+        await socket.send_bytes(data)
 
 
 async def _text_out(socket: WebSocket, data: bytes) -> None:
-    await asyncio.wait_for(socket.send_text(data.decode()), limits.STALL_S)
+    with anyio.fail_after(limits.STALL_S):
+        await socket.send_text(data.decode())
 
 
 def _text(value: Any) -> str:

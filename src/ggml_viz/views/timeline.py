@@ -23,7 +23,7 @@ from ggml_viz.model.growing import GrowingProcess
 from ggml_viz.model.kinds import KINDS, MOVEMENT, OTHER, kind_of
 from ggml_viz.model.phases import OTHER as OTHER_PHASE
 from ggml_viz.model.phases import PHASES, Workload
-from ggml_viz.model.records import shifted, taken
+from ggml_viz.model.records import joined, shifted, taken
 from ggml_viz.native import (
     COPY_DTYPE,
     KIND_COPY,
@@ -143,7 +143,9 @@ class _Block:
     """Some intervals of a lane, sorted by begin: _INTERVAL_DTYPE array [n > 0]."""
 
     def __init__(self, rows: npt.NDArray[np.void]) -> None:
-        self._rows = rows[np.argsort(rows["begin"], kind="stable")]
+        begin = rows["begin"]
+        in_order = bool((begin[1:] >= begin[:-1]).all())
+        self._rows = rows if in_order else taken(rows, np.argsort(begin, kind="stable"))
         # What reaches into a window may have begun long before it.
         self._reached = np.maximum.accumulate(self._rows["end"])
         self.begin, self.end = float(self._rows["begin"][0]), float(self._reached[-1])
@@ -219,7 +221,7 @@ class _IntervalLane:
         old = [block for block in self._old if block.end > window.begin and block.begin < window.end]
         count = sum(map(len, parts))
         if spans_only or (not old and count <= _SPANS_PER_COLUMN * window.columns):
-            rows = np.concatenate([*parts, np.empty(0, _INTERVAL_DTYPE)])
+            rows = joined([*parts, np.empty(0, _INTERVAL_DTYPE)])
             scale = 1 / (window.end - window.begin)
             columns: dict[str, npt.NDArray[Any]] = {
                 "begin": (rows["begin"] - window.begin) * scale,
@@ -239,7 +241,7 @@ class _IntervalLane:
 
     def _all(self, extra: Sequence[npt.NDArray[np.void]]) -> list[_Block]:
         if self._recent and self._recent_block is None:
-            self._recent = [np.concatenate(self._recent)]
+            self._recent = [joined(self._recent)]
             self._recent_block = _Block(self._recent[0])
             if len(self._recent[0]) >= self._BLOCK_ROWS:
                 self._blocks.append(self._recent_block)
