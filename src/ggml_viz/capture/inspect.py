@@ -6,12 +6,14 @@ import glob
 import os
 import platform
 import shutil
-import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ggml_viz import system
 from ggml_viz.capture.elf import Elf, ElfError, defined_symbols, is_elf, read_elf
+from ggml_viz.capture.pe import PeError, is_pe, read_pe
 from ggml_viz.errors import UserError
 
 GRAPH_CALLS = frozenset(
@@ -83,8 +85,8 @@ def find_program(name: str, environment: Mapping[str, str] = os.environ) -> Path
     found = shutil.which(name, path=environment.get("PATH", os.defpath))
     if found:
         return Path(found)
-    if os.sep not in name:
-        here = f"There is one in this folder: ./{name}" if os.path.isfile(name) else None
+    if not os.path.dirname(name):
+        here = f"There is one in this folder: .{os.sep}{name}" if os.path.isfile(name) else None
         raise UserError(f"command not found: {name}", here, exit_status=127)
     if not os.path.exists(name):
         raise UserError(f"no such file: {name}", exit_status=127)
@@ -103,12 +105,14 @@ def inspect_program(path: Path, environment: Mapping[str, str] = os.environ) -> 
             break
         path = deeper
     try:
+        if is_pe(path):
+            return _inspect_pe(path, script, environment)
         elf = read_elf(path)
     except OSError as error:
         unreadable = Obstacle(f"{path} cannot be read: {error.strerror}.", "Name the program itself.")
         return Program(path, script, unreadable, (), ())
-    except ElfError as error:
-        damaged = f"{path} is damaged: {error}." if is_elf(path) else f"{path} is not a program."
+    except (ElfError, PeError) as error:
+        damaged = f"{path} is damaged: {error}." if is_elf(path) or is_pe(path) else f"{path} is not a program."
         return Program(path, script, Obstacle(damaged, "Name the program itself."), (), ())
     obstacle = _cannot_preload(path, elf)
     if obstacle:
@@ -139,6 +143,52 @@ def _interpreter(path: Path, environment: Mapping[str, str]) -> Path | None:
     return Path(words[0])
 
 
+def own_machine() -> str:
+    """This machine's CPU, as `pe` names it."""
+    return {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+
+
+def _inspect_pe(path: Path, script: Path | None, environment: Mapping[str, str]) -> Program:
+    """Inspects a program of Windows."""
+    pe, machine = read_pe(path), own_machine()
+    if not system.RUNS_PE:
+        foreign = Obstacle(f"{path} is a program of Windows.", "Use ggml-viz there, or a build for this system.")
+        return Program(path, script, foreign, (), ())
+    if pe.machine != machine:
+        foreign = Obstacle(
+            f"{path} is a program for {pe.machine}; the agent is for {machine}.", f"Use a build for {machine}."
+        )
+        return Program(path, script, foreign, (), ())
+    found: list[GgmlObject] = []
+    missing: list[str] = []
+    folders = [path.resolve().parent, *map(Path, environment.get("PATH", "").split(os.pathsep))]
+    seen: set[str] = set()
+    queue = [(path, pe)]
+    while queue and len(seen) < _MOST_LIBRARIES:
+        at, read = queue.pop(0)
+        called = frozenset[str]().union(*read.imports.values())
+        if any(name.startswith("ggml_") for name in called):
+            found.append(GgmlObject(at, not GRAPH_CALLS.isdisjoint(called), nodes=False))
+        for name in read.imports:
+            # Names of sets of functions, which the system resolves itself, are no files.
+            if name.lower() in seen or name.lower().startswith(("api-ms-", "ext-ms-")):
+                continue
+            seen.add(name.lower())
+            library = next((folder / name for folder in folders if (folder / name).is_file()), None)
+            if library is None:
+                missing.append(name)
+            elif not str(library).lower().startswith(tuple(folder.lower() for folder in system.OF_THE_SYSTEM)):
+                with suppress(OSError, PeError):
+                    queue.append((library, read_pe(library)))
+    obstacle = None
+    if not found and contains_any(path, GGML_TEXT):
+        obstacle = Obstacle(
+            f"ggml is linked into {path} itself: its calls cannot be seen.",
+            "Use a build with shared libraries (llama.cpp: cmake -DBUILD_SHARED_LIBS=ON).",
+        )
+    return Program(path, script, obstacle, tuple(found), tuple(missing))
+
+
 def _cannot_preload(path: Path, elf: Elf) -> Obstacle | None:
     """Why the dynamic linker would not load the agent into this program."""
     if elf.bits != 64:
@@ -162,27 +212,13 @@ def _cannot_preload(path: Path, elf: Elf) -> Obstacle | None:
 
 def _runs_privileged(path: Path) -> Obstacle | None:
     """Programs that gain rights when they start are not open to preloading."""
-    status = path.stat()
-    gained = None
-    if status.st_mode & stat.S_ISUID and status.st_uid != os.getuid():
-        gained = "setuid"
-    elif status.st_mode & stat.S_ISGID and status.st_gid not in (os.getgid(), *os.getgroups()):
-        gained = "setgid"
-    elif os.getuid() != 0 and _has_capabilities(path):
-        gained = "given capabilities (setcap)"
+    gained = system.gained_rights(path)
     if not gained:
         return None
     return Obstacle(
         f"{path} is {gained}: the system does not allow preloading into programs that gain rights.",
         "Run a copy of it without those rights (cp drops them).",
     )
-
-
-def _has_capabilities(path: Path) -> bool:
-    try:
-        return bool(os.getxattr(path, "security.capability"))
-    except OSError:
-        return False
 
 
 def _linked_ggml(
