@@ -91,7 +91,7 @@ def find_program(name: str, environment: Mapping[str, str] = os.environ) -> Path
     if not os.path.exists(name):
         raise UserError(f"no such file: {name}", exit_status=127)
     what = "is a folder" if os.path.isdir(name) else "may not be executed"
-    raise UserError(f"{name} {what}", None if os.path.isdir(name) else f"chmod +x {name}", exit_status=126)
+    raise UserError(f"{name} {what}", None if os.path.isdir(name) else system.TO_EXECUTE.format(name), exit_status=126)
 
 
 def inspect_program(path: Path, environment: Mapping[str, str] = os.environ) -> Program:

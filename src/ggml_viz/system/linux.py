@@ -31,6 +31,7 @@ from ggml_viz.system.posix import (
     others_may_read,
     read_at,
     send,
+    settle_output,
     signals_passed_on,
     start,
 )
@@ -39,6 +40,7 @@ from ggml_viz.system.process import Process
 __all__ = [
     "BINARY",
     "ENDING",
+    "FOLLOWS_CHILDREN",
     "FOREIGN_FOLDER",
     "GLFW",
     "LEAVING",
@@ -46,6 +48,7 @@ __all__ = [
     "NEEDS",
     "OF_THE_SYSTEM",
     "RUNS_PE",
+    "TO_EXECUTE",
     "UNANSWERED",
     "ProcessEnd",
     "Terminal",
@@ -82,6 +85,7 @@ __all__ = [
     "preloading",
     "read_at",
     "send",
+    "settle_output",
     "signals_passed_on",
     "start",
     "state_folder",
@@ -103,6 +107,12 @@ UNANSWERED = (
 
 FOREIGN_FOLDER = "The folder for shared memory belongs to somebody else, or is open to others: see /dev/shm."
 """What is wrong where segments may not be put."""
+
+FOLLOWS_CHILDREN = True
+"""Whether the agent comes into what a recorded program starts as well."""
+
+TO_EXECUTE = "chmod +x {}"
+"""What to do with a file that is not executed."""
 
 RUNS_PE = False
 """Whether programs of Windows run here."""

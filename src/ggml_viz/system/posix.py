@@ -32,6 +32,13 @@ _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _LEFT_TO_THE_PROGRAM = (signal.SIGINT, signal.SIGQUIT)
 
 
+# --- output ---
+
+
+def settle_output() -> None:
+    """Has everything that is printed come out as it is meant; here it does."""
+
+
 # --- files ---
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import logging
 import msvcrt
 import os
@@ -30,6 +31,7 @@ assert sys.platform == "win32"
 __all__ = [
     "BINARY",
     "ENDING",
+    "FOLLOWS_CHILDREN",
     "FOREIGN_FOLDER",
     "GLFW",
     "LEAVING",
@@ -37,6 +39,7 @@ __all__ = [
     "NEEDS",
     "OF_THE_SYSTEM",
     "RUNS_PE",
+    "TO_EXECUTE",
     "UNANSWERED",
     "ProcessEnd",
     "Terminal",
@@ -73,6 +76,7 @@ __all__ = [
     "preloading",
     "read_at",
     "send",
+    "settle_output",
     "signals_passed_on",
     "start",
     "state_folder",
@@ -86,6 +90,8 @@ LIBRARY = "ggml_viz_{}.dll"
 NEEDS = "It needs Windows 10 or newer on an x86-64 CPU."
 UNANSWERED = "Is there room on the disk of %LOCALAPPDATA%?"
 FOREIGN_FOLDER = "The folder for segments may not be written: see %LOCALAPPDATA%\\ggml-viz."
+FOLLOWS_CHILDREN = False
+TO_EXECUTE = "Name the program that runs it, for example: ggml-viz run -- python {}"
 RUNS_PE = True
 GLFW = "glfw3.dll"
 OF_THE_SYSTEM = (os.environ.get("SYSTEMROOT", "C:\\Windows") + "\\",)
@@ -145,6 +151,16 @@ def config_folder(environment: Mapping[str, str] = os.environ) -> Path:
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """Where it is kept how things were left."""
     return _local(environment) / "state"
+
+
+# --- output ---
+
+
+def settle_output() -> None:
+    """Has everything that is printed come out as it is meant, also in a file or pipe: in UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
 
 
 # --- files ---
