@@ -7,6 +7,7 @@ import fcntl
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -23,6 +24,9 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 LEAVING = (signal.SIGTERM, signal.SIGHUP)
 """Those of them that no key sends."""
+
+LISTENING = socket.SO_REUSEADDR
+"""What is set on a socket that is to listen: a port may be had as soon as it is free, but not twice."""
 
 BINARY = 0
 """What `os.open` is told in order not to change what is in a file."""

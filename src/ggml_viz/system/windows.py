@@ -9,6 +9,7 @@ import msvcrt
 import os
 import platform
 import signal
+import socket
 import subprocess
 import sys
 import winreg
@@ -36,6 +37,7 @@ __all__ = [
     "GLFW",
     "LEAVING",
     "LIBRARY",
+    "LISTENING",
     "NEEDS",
     "OF_THE_SYSTEM",
     "RUNS_PE",
@@ -96,6 +98,7 @@ RUNS_PE = True
 GLFW = "glfw3.dll"
 OF_THE_SYSTEM = (os.environ.get("SYSTEMROOT", "C:\\Windows") + "\\",)
 BINARY = os.O_BINARY
+LISTENING = socket.SO_EXCLUSIVEADDRUSE
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
 LEAVING = (signal.SIGTERM, signal.SIGBREAK)
