@@ -404,7 +404,7 @@ def _core() -> ctypes.CDLL:
             [*[ctypes.c_char_p] * 3, ctypes.POINTER(_RecorderOptions), ctypes.POINTER(i32)],
         ),
         "gv_recorder_message": (i64, [pointer, pointer, ctypes.c_char_p, size]),
-        "gv_recorder_drain": (None, [pointer, i32, i32, status]),
+        "gv_recorder_drain": (None, [pointer, ctypes.c_ssize_t, i32, status]),
         "gv_recorder_close": (None, [pointer, status]),
         "gv_file_let_go": (i32, [i32, pointer, size]),
         "gv_segment_describe": (i32, [ctypes.c_char_p, ctypes.POINTER(_SegmentState)]),
