@@ -75,9 +75,19 @@ def _linux(cpu: str) -> Target:
     )
 
 
+_WINDOWS = Target(
+    system=("windows",),
+    zig="x86_64-windows-gnu",
+    tag="win_amd64",
+    library="ggml_viz_{}.dll",
+    flags=(),
+    libraries=("-lntdll",),
+)
+
 TARGETS = {
     "linux-x86_64": _linux("x86_64"),
     "linux-aarch64": _linux("aarch64"),
+    "windows-x86_64": _WINDOWS,
 }
 
 
