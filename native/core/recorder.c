@@ -291,6 +291,9 @@ void gv_recorder_close(struct gv_recorder *recorder, struct gv_recorder_status *
             end(recorder, w, GV_DONE_DETACHED);
         }
     }
+    if (!recorder->looking) {
+        gv_flush(recorder->writer.fd);
+    }
     gv_writer_close(&recorder->writer);
     report(recorder, status);
     while (recorder->watched) {

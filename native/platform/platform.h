@@ -39,6 +39,9 @@ int gv_commit(int fd, uint64_t offset, uint64_t length);
 /* Gives back the room of a part of a file, which reads as zeros from then on. Returns 0 or a negative errno. */
 int gv_give_back(int fd, uint64_t offset, uint64_t length);
 
+/* Has a finished file brought to the disk itself, where the system would leave it in a cache of the disk's for long. */
+void gv_flush(int fd);
+
 /* Makes mapped memory ready to be written without a page fault, where the system can. */
 void gv_populate(void *address, uint64_t length);
 
