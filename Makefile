@@ -43,6 +43,7 @@ lint: $(DEV) $(WEB_TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin --exclude 'system/(linux|windows.*)\.py' src
 	$(BIN)/mypy --platform win32 --exclude 'system/(linux|posix|macos)\.py' src
 	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
 	$(NPM) run --silent lint

@@ -1,4 +1,6 @@
 /* How the agent comes into a process on macOS: by DYLD_INSERT_LIBRARIES. */
+#include <stdlib.h>
+
 #include "agent/agent.h"
 #include "agent/loader.h"
 #include "agent/posix/environment.h"
@@ -8,5 +10,6 @@ void gv_leave_environment(void) {
 }
 
 __attribute__((constructor)) static void loaded(void) {
-    gv_loaded(true);
+    /* Merely loaded, to see whether it can be, it stays asleep. */
+    gv_loaded(getenv("DYLD_INSERT_LIBRARIES") != NULL);
 }

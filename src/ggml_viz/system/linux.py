@@ -49,6 +49,7 @@ __all__ = [
     "LISTENING",
     "NEEDS",
     "OF_THE_SYSTEM",
+    "RUNS_MACHO",
     "RUNS_PE",
     "TO_EXECUTE",
     "UNANSWERED",
@@ -115,6 +116,9 @@ FOLLOWS_CHILDREN = True
 
 TO_EXECUTE = "chmod +x {}"
 """What to do with a file that is not executed."""
+
+RUNS_MACHO = False
+"""Whether programs of macOS run here."""
 
 RUNS_PE = False
 """Whether programs of Windows run here."""

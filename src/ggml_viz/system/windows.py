@@ -40,6 +40,7 @@ __all__ = [
     "LISTENING",
     "NEEDS",
     "OF_THE_SYSTEM",
+    "RUNS_MACHO",
     "RUNS_PE",
     "TO_EXECUTE",
     "UNANSWERED",
@@ -94,6 +95,7 @@ UNANSWERED = "Is there room on the disk of %LOCALAPPDATA%?"
 FOREIGN_FOLDER = "The folder for segments may not be written: see %LOCALAPPDATA%\\ggml-viz."
 FOLLOWS_CHILDREN = False
 TO_EXECUTE = "Name the program that runs it, for example: ggml-viz run -- python {}"
+RUNS_MACHO = False
 RUNS_PE = True
 GLFW = "glfw3.dll"
 OF_THE_SYSTEM = (os.environ.get("SYSTEMROOT", "C:\\Windows") + "\\",)
