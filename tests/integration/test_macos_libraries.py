@@ -172,19 +172,27 @@ def real() -> list[Path]:
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    source = compiling.ROOT / "tests" / "native" / "mach_imports.c"
-    flags = (*compiling.FLAGS, *compiling.SANITIZERS["address"], f"-I{compiling.ROOT}")
+    tests = compiling.ROOT / "tests" / "native"
+    flags = (*compiling.FLAGS, *compiling.SANITIZERS["address"], f"-I{tests / 'macos'}")
+    sources = (
+        tests / "mach_imports.c",
+        *(compiling.NATIVE / "agent" / "macos" / name for name in ("macho.c", "rebind.c")),
+    )
     program = tmp_path_factory.mktemp("reader") / "mach_imports"
-    compiling.call([*compiling.COMPILER, *flags, source, compiling.NATIVE / "agent/macos/macho.c", "-o", program])
+    compiling.call([*compiling.COMPILER, *flags, *sources, "-o", program])
     return program
 
 
-def found(reader: Path, *arguments: str | Path) -> set[tuple[int, str, str, bool]]:
+def printed(reader: Path, *arguments: str | Path) -> list[str]:
     ended = subprocess.run(
         [reader, *arguments], capture_output=True, text=True, env={**os.environ, **compiling.ENVIRONMENT}, timeout=100
     )
     assert ended.returncode == 0, ended.stderr
-    lines = (line.split() for line in ended.stdout.splitlines())
+    return ended.stdout.splitlines()
+
+
+def found(reader: Path, *arguments: str | Path) -> set[tuple[int, str, str, bool]]:
+    lines = (line.split() for line in printed(reader, *arguments))
     return {(int(slot, 16), name, library, lazy == "1") for slot, name, library, lazy in lines}
 
 
@@ -253,7 +261,15 @@ def test_calls_of_the_scheduler_go_through_one_pointer_in_llama(reader: Path, re
     assert len(slots) == len(set(slots))
 
 
+def test_calls_of_hooked_functions_and_no_others_are_led_to_the_agent(reader: Path, real: list[Path]) -> None:
+    """In memory that is read-only, as the dynamic linker leaves it; what stood there is what the agent calls."""
+    for path in real:
+        hooked = {name for _, name, _, _ in found(reader, path) if name in hook_names()}
+        # The one that the program makes missing stays missing.
+        assert set(printed(reader, path, "rebound")) == hooked - {"ggml_backend_sched_new"}
+
+
 def test_damaged_files_do_no_harm(reader: Path, real: list[Path]) -> None:
     smallest = sorted(real, key=lambda path: path.stat().st_size)[:2]
     for path in smallest:
-        assert found(reader, path, "hostile", "4000") == set()
+        assert printed(reader, path, "hostile", "4000") == []

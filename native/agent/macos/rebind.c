@@ -24,7 +24,7 @@ static const struct {
     const char *name;
     void *function;
 } exits[] = {
-    {"_exit", (void *)_exit},   {"_Exit", (void *)_Exit}, {"execve", (void *)execve}, {"execv", (void *)execv},
+    {"_exit", (void *)_exit},   {"_Exit", (void *)_exit}, {"execve", (void *)execve}, {"execv", (void *)execv},
     {"execvp", (void *)execvp}, {"execl", (void *)execl}, {"execlp", (void *)execlp}, {"execle", (void *)execle},
 };
 
