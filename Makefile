@@ -43,6 +43,8 @@ lint: $(DEV) $(WEB_TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin --exclude 'system/(linux|windows.*)\.py' src
+	$(BIN)/mypy --platform win32 --exclude 'system/(linux|posix|macos)\.py' src
 	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
 	$(NPM) run --silent lint
 
@@ -91,6 +93,6 @@ $(PACKAGE): pyproject.toml hatch_build.py $(NATIVE) | $(BIN)/python
 
 # And what the tests and the linters need.
 $(DEV): pyproject.toml hatch_build.py | $(BIN)/python
-	tools/need-commands g++:g++ cmake:cmake ninja:ninja-build chromium:chromium tmux:tmux prometheus:prometheus Xvfb:xvfb
+	tools/need-commands g++:g++ cmake:cmake ninja:ninja-build chromium:chromium tmux:tmux prometheus:prometheus Xvfb:xvfb /usr/lib/wine/wine64:wine64
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]'
 	touch $@ $(PACKAGE)

@@ -50,7 +50,7 @@ class Target:
         zig: What the compiler calls it.
         tag: The platform of the wheel.
         library: The name of a library's file, with `{}` for its own.
-        flags: What the compiler is told besides.
+        flags: What the compiler is told besides, with `{}` for the file's name.
         libraries: What is linked.
     """
 
@@ -75,9 +75,34 @@ def _linux(cpu: str) -> Target:
     )
 
 
+_WINDOWS = Target(
+    system=("windows",),
+    zig="x86_64-windows-gnu",
+    tag="win_amd64",
+    library="ggml_viz_{}.dll",
+    flags=(),
+    libraries=("-lntdll",),
+)
+
+
+def _macos(zig: str, tag: str) -> Target:
+    return Target(
+        system=("posix", "macos"),
+        zig=f"{zig}-macos.11.0",
+        tag=f"macosx_11_0_{tag}",
+        library="libggml_viz_{}.dylib",
+        # Calls are led to the agent by address: its functions have no business among the names that others find. What
+        # is not stripped names the files that it was made of.
+        flags=("-DHOOK=", "-Wl,-s", "-Wl,-install_name,@rpath/{}"),
+    )
+
+
 TARGETS = {
     "linux-x86_64": _linux("x86_64"),
     "linux-aarch64": _linux("aarch64"),
+    "windows-x86_64": _WINDOWS,
+    "macos-x86_64": _macos("x86_64", "x86_64"),
+    "macos-aarch64": _macos("aarch64", "arm64"),
 }
 
 
@@ -118,7 +143,8 @@ def _build_library(target: Target, name: str, folder: Path) -> Path:
     library = folder / target.library.format(name)
     # A program that has the old library mapped must not see it change under its feet: write beside it, then rename.
     fresh = library.with_suffix(".new")
-    options = (*FLAGS, *target.flags, f"-I{NATIVE}", "-o", str(fresh))
+    flags = (flag.format(library.name) for flag in target.flags)
+    options = (*FLAGS, *flags, f"-I{NATIVE}", "-o", str(fresh))
     command = [*compiler(target), *options, *map(str, files), *target.libraries]
     if subprocess.run(command, check=False).returncode != 0:
         raise SystemExit(f"cannot compile {library.name}: {shlex.join(command)}")

@@ -146,9 +146,6 @@ void gv_attach_attend(void);
 /* The agent has been loaded: before the program began, or while it ran. Called once, by the system's loader. */
 void gv_loaded(bool preloaded);
 
-/* Starts a thread on which no signal of the program is handled. */
-bool gv_start_thread(void *(*function)(void *));
-
 /* While nothing else runs yet: the settings that concern the program's environment. */
 void gv_before_main(void);
 

@@ -4,7 +4,6 @@
  * them a library that is merely loaded does nothing. The thread that was interrupted to load the agent is let go at
  * once: all else is done by a thread of the agent's own, which then stays to take in what is loaded later. */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/loader.h"
@@ -24,7 +23,7 @@ static bool is_expected(void) {
         return false;
     }
     snprintf(path, sizeof path, "%s/.%s.settings", folder, gv_attach_token);
-    return access(path, R_OK) == 0;
+    return gv_file_exists(path);
 }
 
 static void *attend(void *nothing) {
@@ -49,7 +48,7 @@ void gv_attach_attend(void) {
         return;
     }
     attended = gv_process_id();
-    gv_start_thread(attend);
+    gv_thread_start(attend);
 }
 
 void gv_loaded(bool preloaded) {

@@ -5,12 +5,9 @@
  *   GGML_VIZ_OUTPUT=file    a thread of the agent drains it into the file
  *   neither                 the segment is there for whoever wants to look
  * and GGML_VIZ_DISABLE=1. All else is in settings.h. */
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/loader.h"
@@ -44,17 +41,21 @@ static struct {
 } drainer = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 bool gv_wanted(void) {
-    const char *disable = getenv("GGML_VIZ_DISABLE");
-    return !disable || !disable[0] || strcmp(disable, "0") == 0;
+    char disable[4];
+    return !gv_environment("GGML_VIZ_DISABLE", disable, sizeof disable) || strcmp(disable, "0") == 0;
 }
 
 /* --- settings --- */
 
-static char run_token[64]; /* of the recording that the program was started for; kept where its variable goes */
+static char run_token[256]; /* of the recording that the program was started for */
+static bool run_token_kept; /* its variable is gone */
 
 static const char *own_token(void) {
-    const char *token = gv_attached ? gv_attach_token : run_token[0] ? run_token : getenv("GGML_VIZ_RUN");
-    return token && token[0] ? token : NULL;
+    if (gv_attached) {
+        return gv_attach_token;
+    }
+    size_t length = run_token_kept ? 1 : gv_environment("GGML_VIZ_RUN", run_token, sizeof run_token);
+    return length && length < sizeof run_token ? run_token : NULL;
 }
 
 /* Those of the recording `token`. A program that was started without `ggml-viz run` may have them in its environment.
@@ -70,10 +71,8 @@ static void read_settings(const char *token) {
 void gv_before_main(void) {
     const char *token = own_token();
     read_settings(token);
-    if (token && strlen(token) < sizeof run_token && !gv_settings.children) {
-        memmove(run_token, token, strlen(token) + 1);
-    }
     if (!gv_settings.children) {
+        run_token_kept = token != NULL;
         gv_leave_environment();
     }
 }
@@ -158,7 +157,7 @@ static void drop_segment(const char *path) {
     if (gv_segment_fd >= 0) {
         gv_close(gv_segment_fd);
         gv_segment_fd = -1;
-        unlink(path);
+        gv_file_remove(path);
     }
 }
 
@@ -188,26 +187,13 @@ static bool open_segment(const char *token) {
             gv_define_process(gv_settings.detail);
             gv_define_filters();
             atomic_store_explicit(&gv_segment->ready, 1, memory_order_release);
-            if (rename(hidden, segment_path) == 0) {
+            if (gv_file_rename(hidden, segment_path)) {
                 return true;
             }
         }
         drop_segment(hidden);
     }
     return false;
-}
-
-bool gv_start_thread(void *(*function)(void *)) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    bool good = pthread_create(&thread, NULL, function, NULL) == 0;
-    if (good) {
-        pthread_detach(thread);
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return good;
 }
 
 /* --- the agent's own recorder --- */
@@ -229,16 +215,24 @@ static void *drain_loop(void *nothing) {
     }
 }
 
-static void start_drainer(void) {
-    const char *path = getenv("GGML_VIZ_OUTPUT");
-    char output_path[4096];
+/* Where the trace goes; false: nowhere. */
+static bool read_output_path(char *out, size_t capacity) {
+    char path[4096];
+    size_t length = gv_environment("GGML_VIZ_OUTPUT", path, sizeof path);
+    if (!length || length >= sizeof path) {
+        return false;
+    }
     /* %p in the name stands for the process id. */
     const char *mark = strstr(path, "%p");
     if (mark) {
-        snprintf(output_path, sizeof output_path, "%.*s%u%s", (int)(mark - path), path, gv_process_id(), mark + 2);
+        snprintf(out, capacity, "%.*s%u%s", (int)(mark - path), path, gv_process_id(), mark + 2);
     } else {
-        snprintf(output_path, sizeof output_path, "%s", path);
+        snprintf(out, capacity, "%s", path);
     }
+    return true;
+}
+
+static void start_drainer(const char *output_path) {
     struct gv_view view;
     if (gv_writer_join(&drainer.writer, output_path) != 0) {
         return;
@@ -255,21 +249,26 @@ static void start_drainer(void) {
     }
     atomic_store(&gv_segment->recorder, gv_process_id());
     drainer.running = true;
-    gv_start_thread(drain_loop);
-}
-
-/* A write beyond a file size limit has left a signal for this thread, which is not the program's business. */
-static void drop_file_size_signal(void) {
-    sigset_t limit;
-    sigemptyset(&limit);
-    sigaddset(&limit, SIGXFSZ);
-    sigtimedwait(&limit, NULL, &(struct timespec){0});
+    gv_thread_start(drain_loop);
 }
 
 /* Whether a recorder outside has ended its recording, or died. One that has not come yet still will. */
 static bool is_given_up(void) {
     uint32_t recorder = atomic_load(&gv_segment->recorder);
     return recorder ? gv_process_gone(recorder) : atomic_load(&gv_segment->control) & GV_CONTROL_STOPPED;
+}
+
+static void finish(void) {
+    pthread_mutex_lock(&drainer.lock);
+    if (drainer.running) {
+        drainer.running = false;
+        struct gv_stat stat;
+        gv_drain_close(drainer.drain, GV_DONE_ENDED, &stat);
+        drainer.drain = NULL;
+        gv_writer_close(&drainer.writer);
+    }
+    pthread_mutex_unlock(&drainer.lock);
+    gv_file_remove(segment_path);
 }
 
 void gv_finish(void) {
@@ -281,23 +280,7 @@ void gv_finish(void) {
     }
     gv_inside = true;
     /* A full disk or a file size limit is no reason for a signal to the program. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_mutex_lock(&drainer.lock);
-    if (drainer.running) {
-        drainer.running = false;
-        struct gv_stat stat;
-        gv_drain_close(drainer.drain, GV_DONE_ENDED, &stat);
-        drainer.drain = NULL;
-        if (drainer.writer.error == EFBIG) {
-            drop_file_size_signal();
-        }
-        gv_writer_close(&drainer.writer);
-    }
-    pthread_mutex_unlock(&drainer.lock);
-    unlink(segment_path);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    gv_undisturbed(finish);
     gv_inside = false;
 }
 
@@ -379,7 +362,7 @@ void gv_check_recording(void) {
                   atomic_load_explicit(&known_recording, memory_order_relaxed))) {
         return;
     }
-    int error = errno;
+    uint64_t error = gv_last_error();
     pthread_mutex_lock(&start_lock);
     uint32_t recording = atomic_load_explicit(&gv_segment->recording, memory_order_acquire);
     if (recording != atomic_load_explicit(&known_recording, memory_order_relaxed)) {
@@ -387,13 +370,14 @@ void gv_check_recording(void) {
         atomic_store_explicit(&known_recording, recording, memory_order_relaxed);
     }
     pthread_mutex_unlock(&start_lock);
-    errno = error;
+    gv_set_last_error(error);
 }
 
 static void start(void) {
     static bool registered;
-    const char *token = own_token(), *output = getenv("GGML_VIZ_OUTPUT");
-    bool own = !token && output && output[0];
+    char output_path[4096];
+    const char *token = own_token();
+    bool own = !token && read_output_path(output_path, sizeof output_path);
     recorder_outside = token != NULL;
     read_settings(token);
     if (!gv_wanted() || (token && strchr(token, '/')) || !open_segment(token ? token : own ? "own" : "live")) {
@@ -404,7 +388,7 @@ static void start(void) {
     gv_threads_start();
     if (!registered) {
         registered = true;
-        pthread_atfork(NULL, NULL, after_fork_in_child);
+        gv_on_fork(after_fork_in_child);
     }
     gv_objects_take_in(gv_attached);
     gv_objects_define();
@@ -413,7 +397,7 @@ static void start(void) {
                                          "far as the tensors seen since lie in them");
     }
     if (own) {
-        start_drainer();
+        start_drainer(output_path);
     }
     gv_attach_attend();
     atomic_store_explicit(&gv_state, GV_ON, memory_order_release);
@@ -423,7 +407,7 @@ bool gv_on_slow(void) {
     if (gv_inside) {
         return false;
     }
-    int error = errno;
+    uint64_t error = gv_last_error();
     gv_inside = true;
     pthread_mutex_lock(&start_lock);
     if (atomic_load(&gv_state) == GV_UNBORN) {
@@ -431,6 +415,6 @@ bool gv_on_slow(void) {
     }
     pthread_mutex_unlock(&start_lock);
     gv_inside = false;
-    errno = error;
+    gv_set_last_error(error);
     return atomic_load(&gv_state) == GV_ON;
 }

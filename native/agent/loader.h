@@ -9,7 +9,7 @@
 
 #include "agent/symbols.h"
 
-/* Where the agent itself lies. */
+/* Return addresses that do not tell whose a call is; gv_calling does. On Linux they lie in the agent itself. */
 extern const char *gv_own_low, *gv_own_high;
 
 struct gv_extent {

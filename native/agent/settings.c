@@ -2,18 +2,17 @@
  * recording with other settings. */
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "agent/settings.h"
+#include "platform/platform.h"
 #include "ring/segment.h"
 
 #define FILE_BYTES 16384u
+#define VALUE_BYTES 4096u
 
 struct gv_settings gv_settings = {
     .detail = GV_DETAIL_THREAD, .first_token = 1, .last_token = UINT64_MAX, .children = true};
@@ -162,8 +161,8 @@ static const struct {
 
 static void read_environment(void) {
     for (size_t i = 0; i < KEYS; i++) {
-        const char *value = getenv(table[i].variable);
-        if (value && value[0]) {
+        char value[VALUE_BYTES];
+        if (gv_environment(table[i].variable, value, sizeof value)) {
             table[i].set(value);
         }
     }
@@ -182,37 +181,11 @@ static void read_line(char *line) {
     }
 }
 
-/* The whole file as a string; NULL: there is none that is the user's own, regular and small. */
-static char *read_file(const char *path, char *content) {
-    /* Not waiting for what may be a pipe. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    struct stat status;
-    if (fd < 0) {
-        return NULL;
-    }
-    bool good = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
-                status.st_size >= 0 && status.st_size < FILE_BYTES;
-    size_t length = 0;
-    while (good && length < FILE_BYTES - 1) {
-        ssize_t got = read(fd, content + length, FILE_BYTES - 1 - length);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        good = got >= 0;
-        if (got <= 0) {
-            break;
-        }
-        length += (size_t)got;
-    }
-    close(fd);
-    content[length] = '\0';
-    return good ? content : NULL;
-}
-
 static bool read_from_file(const char *folder, const char *token) {
     char path[4096], content[FILE_BYTES];
     int length = snprintf(path, sizeof path, "%s/.%s.settings", folder, token);
-    if (length < 0 || (size_t)length >= sizeof path || strchr(token, '/') || !read_file(path, content)) {
+    if (length < 0 || (size_t)length >= sizeof path || strchr(token, '/') ||
+        !gv_file_read_own(path, content, sizeof content)) {
         return false;
     }
     char *rest = NULL;

@@ -222,9 +222,9 @@ struct gv_recorder_options {
 GV_EXPORT struct gv_recorder *gv_recorder_open(const char *folder, const char *token, const char *path,
                                                const struct gv_recorder_options *options, int *error);
 
-/* Drains until `pidfd` (if not -1) becomes readable or `timeout_ms` have passed, pacing itself by how full
- * the rings are. */
-GV_EXPORT void gv_recorder_drain(struct gv_recorder *recorder, int pidfd, int timeout_ms,
+/* Drains until `process` (a pidfd, on Windows a handle; -1: none) has ended or `timeout_ms` have passed, pacing itself
+ * by how full the rings are. */
+GV_EXPORT void gv_recorder_drain(struct gv_recorder *recorder, intptr_t process, int timeout_ms,
                                  struct gv_recorder_status *status);
 
 /* Takes the oldest message of an agent that has not been taken yet: who[0] its process, who[1] its level (enum

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/core.h"
 #include "platform/clock.h"
@@ -157,17 +156,17 @@ static void end(struct gv_recorder *recorder, struct watched *watched, enum gv_d
     struct gv_stat stat;
     recorder->ended_records += gv_drain_finish(watched->drain, reason, &stat);
     recorder->ended_lost += stat.lost;
-    if (recorder->looking) {
-        /* The segment is its recorder's. */
-    } else if (reason == GV_DONE_DETACHED) {
+    if (!recorder->looking && reason == GV_DONE_DETACHED) {
         release(gv_drain_view(watched->drain)->segment);
-    } else {
-        char path[8192];
-        path_of(recorder, watched->name, path, sizeof path);
-        unlink(path);
     }
     gv_drain_abandon(watched->drain);
     watched->drain = NULL;
+    if (!recorder->looking && reason != GV_DONE_DETACHED) {
+        /* Only now: some systems keep a file that is mapped. */
+        char path[8192];
+        path_of(recorder, watched->name, path, sizeof path);
+        gv_file_remove(path);
+    }
 }
 
 static void scan(struct gv_recorder *recorder) {
@@ -255,7 +254,8 @@ struct gv_recorder *gv_recorder_open(const char *folder, const char *token, cons
     return recorder;
 }
 
-void gv_recorder_drain(struct gv_recorder *recorder, int pidfd, int timeout_ms, struct gv_recorder_status *status) {
+void gv_recorder_drain(struct gv_recorder *recorder, intptr_t process, int timeout_ms,
+                       struct gv_recorder_status *status) {
     uint64_t deadline = gv_nanoseconds(CLOCK_MONOTONIC) + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000u;
     for (;;) {
         uint64_t now = gv_nanoseconds(CLOCK_MONOTONIC);
@@ -273,7 +273,7 @@ void gv_recorder_drain(struct gv_recorder *recorder, int pidfd, int timeout_ms, 
             break;
         }
         uint64_t left = deadline - now;
-        if (gv_wait_exit(pidfd, left < recorder->pace_ns ? left : recorder->pace_ns)) {
+        if (gv_wait_exit(process, left < recorder->pace_ns ? left : recorder->pace_ns)) {
             break;
         }
     }
@@ -290,6 +290,9 @@ void gv_recorder_close(struct gv_recorder *recorder, struct gv_recorder_status *
             }
             end(recorder, w, GV_DONE_DETACHED);
         }
+    }
+    if (!recorder->looking) {
+        gv_flush(recorder->writer.fd);
     }
     gv_writer_close(&recorder->writer);
     report(recorder, status);
@@ -333,7 +336,7 @@ static void sweep_one(const char *name, void *context) {
         gv_unmap((void *)segment, size);
     }
     if (gv_segment_abandoned(fd, pid)) {
-        unlink(path);
+        gv_file_remove(path);
         sweep->removed++;
     }
     gv_close(fd);

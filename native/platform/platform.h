@@ -39,6 +39,9 @@ int gv_commit(int fd, uint64_t offset, uint64_t length);
 /* Gives back the room of a part of a file, which reads as zeros from then on. Returns 0 or a negative errno. */
 int gv_give_back(int fd, uint64_t offset, uint64_t length);
 
+/* Has a finished file brought to the disk itself, where the system would leave it in a cache of the disk's for long. */
+void gv_flush(int fd);
+
 /* Makes mapped memory ready to be written without a page fault, where the system can. */
 void gv_populate(void *address, uint64_t length);
 
@@ -49,7 +52,62 @@ uint64_t gv_touched_bytes(int fd);
  */
 void gv_list(const char *folder, const char *prefix, void (*visit)(const char *name, void *context), void *context);
 
+/* --- files; their paths are UTF-8 on every system --- */
+
+enum gv_opening {
+    GV_FILE_FRESH,    /* empty, to be appended to */
+    GV_FILE_ANYWHERE, /* empty, to be written at any place */
+    GV_FILE_JOINED,   /* as it is, to be read and appended to */
+};
+
+/* Opens a file, and makes it if it is missing. Returns the descriptor, or a negative errno. */
+int gv_file_open(const char *path, enum gv_opening opening);
+
+struct gv_part {
+    const void *data;
+    size_t length;
+};
+
+/* Appends all parts in one step, as others see it who append to the same file, or nothing: what was written of them is
+ * cut off again, as far as that is possible. Returns 0 or an errno. */
+int gv_file_append(int fd, const struct gv_part *parts, int count);
+
+/* How many bytes were read or written, or a negative errno. */
+int64_t gv_file_read_at(int fd, void *out, size_t length, uint64_t offset);
+int64_t gv_file_write_at(int fd, const void *data, size_t length, uint64_t offset);
+
+/* Returns 0 or a negative errno. */
+int gv_file_cut(int fd, uint64_t size);
+
+/* Tries to keep other processes, as far as they ask, from the file; until then, or until this one ends. */
+bool gv_file_lock(int fd);
+void gv_file_unlock(int fd);
+
+/* Reads a whole file as a string, if it is the user's own, regular, and fits with the zero at its end. */
+bool gv_file_read_own(const char *path, char *out, size_t capacity);
+
+bool gv_file_exists(const char *path);
+bool gv_file_rename(const char *from, const char *to);
+void gv_file_remove(const char *path);
+
 /* --- this process --- */
+
+/* The length of a variable of the environment, 0 where it is not set; `out` gets as much of it as fits, and a zero. */
+size_t gv_environment(const char *name, char *out, size_t capacity);
+
+/* Starts a thread on which no signal of the program is handled. */
+bool gv_thread_start(void *(*function)(void *));
+
+/* Calls `function` with no signal of the program handled on this thread meanwhile, and none left behind that its
+ * writing has caused. */
+void gv_undisturbed(void (*function)(void));
+
+/* Has `in_child` called in each copy of this process that a fork makes; call it once. */
+void gv_on_fork(void (*in_child)(void));
+
+/* What the last failed call has left for the program to read, and putting it back. */
+uint64_t gv_last_error(void);
+void gv_set_last_error(uint64_t error);
 
 uint32_t gv_process_id(void);
 uint32_t gv_parent_process_id(void);
@@ -65,7 +123,8 @@ size_t gv_command_line(char *out, size_t capacity);
 /* --- waiting --- */
 
 void gv_sleep_ns(uint64_t ns);
-/* Waits until `pidfd` is readable (true) or the time is over (false). -1 never becomes readable. */
-bool gv_wait_exit(int pidfd, uint64_t ns);
+/* Waits until a process has ended (true) or the time is over (false). It is given by what the system has for that, a
+ * descriptor or a handle; -1: none, which never ends. */
+bool gv_wait_exit(intptr_t process, uint64_t ns);
 
 #endif

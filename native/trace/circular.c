@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "platform/platform.h"
 #include "trace/circular.h"
 #include "trace/crc.h"
 #include "trace/format.h"
@@ -53,12 +53,9 @@ static uint64_t rounded(uint64_t length) {
 static int write_at(struct gv_circular *circular, const void *data, size_t length, uint64_t offset) {
     const uint8_t *at = data;
     while (length) {
-        ssize_t written = circular->write(circular->fd, at, length, (off_t)offset);
-        if (written < 0 && errno == EINTR) {
-            continue;
-        }
+        int64_t written = circular->write(circular->fd, at, length, offset);
         if (written <= 0) {
-            return written < 0 ? errno : ENOSPC;
+            return written < 0 ? (int)-written : ENOSPC;
         }
         at += written;
         offset += (uint64_t)written;
@@ -234,8 +231,7 @@ static int append(struct gv_circular *circular, const struct gv_chunk_header *he
     int error = write_at(circular, circular->buffer - sizeof *header, place->length, circular->end);
     if (error) {
         /* Where even this fails the torn chunk stays; a reader stops before it. */
-        int cut = ftruncate(circular->fd, (off_t)circular->end);
-        (void)cut;
+        gv_file_cut(circular->fd, circular->end);
         return error;
     }
     place->offset = circular->end;

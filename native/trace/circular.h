@@ -4,12 +4,13 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 struct gv_circular;
 
-/* How a circular file is written; tests put another in its place to see what a killed recorder leaves. */
-typedef ssize_t (*gv_circular_write)(int fd, const void *data, size_t length, off_t offset);
+/* How a circular file is written, gv_file_write_at; tests put another in its place to see what a killed recorder
+ * leaves.
+ */
+typedef int64_t (*gv_circular_write)(int fd, const void *data, size_t length, uint64_t offset);
 
 /* Begins the file that is open as `fd` and empty. NULL and *error set on failure. */
 struct gv_circular *gv_circular_begin(int fd, uint64_t max_bytes, gv_circular_write write, int *error);

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from ggml_viz import __version__, log
+from ggml_viz import __version__, log, system
 from ggml_viz.errors import UserError, print_error
 from ggml_viz.settings import add_common_arguments
 from ggml_viz.settings.load import load
@@ -103,6 +103,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `ggml-viz` and returns its exit status."""
+    system.settle_output()
     args = parse(sys.argv[1:] if argv is None else argv)
     try:
         args.loaded = load(args)

@@ -886,7 +886,7 @@ def file_let_go(descriptor: int, parts: Sequence[tuple[int, int]]) -> bool:
         Whether the file system can do that.
     """
     table = np.array(parts, np.uint64).reshape(-1, 2)
-    return int(_core().gv_file_let_go(descriptor, table.ctypes.data, len(table))) == 0
+    return int(_core().gv_file_let_go(system.native_file(descriptor), table.ctypes.data, len(table))) == 0
 
 
 def _no_error(result: int, path: Path) -> int:

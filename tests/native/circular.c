@@ -11,15 +11,14 @@ static const char path[] = "circular.ggmlviz";
 static long writes_left;
 static bool torn; /* the write that is the last, if it is more than a header, is cut in half */
 
-static ssize_t count_down(int fd, const void *data, size_t length, off_t offset) {
+static int64_t count_down(int fd, const void *data, size_t length, uint64_t offset) {
     if (writes_left-- <= 0) {
         if (writes_left == -1 && torn && length > 16) {
-            CHECK(pwrite(fd, data, length / 2, offset) > 0);
+            CHECK(gv_file_write_at(fd, data, length / 2, offset) > 0);
         }
-        errno = EIO;
-        return -1;
+        return -EIO;
     }
-    return pwrite(fd, data, length, offset);
+    return gv_file_write_at(fd, data, length, offset);
 }
 
 /* Records `number` and on: their starts tell them. */

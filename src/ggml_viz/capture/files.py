@@ -18,7 +18,8 @@ def default_path(program: str, now: time.struct_time | None = None, folder: Path
         now: The local time; None: now.
         folder: Where the trace is to lie.
     """
-    stem = re.sub(r"[^\w.+-]+", "_", os.path.basename(program)).strip("-_") or "program"
+    name = re.sub(r"\.exe$", "", os.path.basename(program), flags=re.IGNORECASE)
+    stem = re.sub(r"[^\w.+-]+", "_", name).strip("-_") or "program"
     stem = f"{stem}-{time.strftime('%Y%m%d-%H%M%S', now or time.localtime())}"
     path, n = folder / f"{stem}.ggmlviz", 1
     while path.exists():

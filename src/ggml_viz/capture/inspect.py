@@ -6,12 +6,15 @@ import glob
 import os
 import platform
 import shutil
-import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ggml_viz import system
 from ggml_viz.capture.elf import Elf, ElfError, defined_symbols, is_elf, read_elf
+from ggml_viz.capture.macho import MachO, MachOError, is_macho, read_macho
+from ggml_viz.capture.pe import PeError, is_pe, read_pe
 from ggml_viz.errors import UserError
 
 GRAPH_CALLS = frozenset(
@@ -27,6 +30,7 @@ NODE_CALL = "ggml_cpu_extra_compute_forward"
 
 _MOST_INTERPRETERS = 5  # as many as Linux follows
 _MOST_LIBRARIES = 1000
+_PROTECTED = ("/System/", "/bin/", "/sbin/", "/usr/")  # by macOS
 GGML_TEXT = b"GGML_ASSERT("  # stays in a program even when its symbols are stripped
 
 
@@ -83,13 +87,13 @@ def find_program(name: str, environment: Mapping[str, str] = os.environ) -> Path
     found = shutil.which(name, path=environment.get("PATH", os.defpath))
     if found:
         return Path(found)
-    if os.sep not in name:
-        here = f"There is one in this folder: ./{name}" if os.path.isfile(name) else None
+    if not os.path.dirname(name):
+        here = f"There is one in this folder: .{os.sep}{name}" if os.path.isfile(name) else None
         raise UserError(f"command not found: {name}", here, exit_status=127)
     if not os.path.exists(name):
         raise UserError(f"no such file: {name}", exit_status=127)
     what = "is a folder" if os.path.isdir(name) else "may not be executed"
-    raise UserError(f"{name} {what}", None if os.path.isdir(name) else f"chmod +x {name}", exit_status=126)
+    raise UserError(f"{name} {what}", None if os.path.isdir(name) else system.TO_EXECUTE.format(name), exit_status=126)
 
 
 def inspect_program(path: Path, environment: Mapping[str, str] = os.environ) -> Program:
@@ -103,12 +107,17 @@ def inspect_program(path: Path, environment: Mapping[str, str] = os.environ) -> 
             break
         path = deeper
     try:
+        if is_pe(path):
+            return _inspect_pe(path, script, environment)
+        if is_macho(path):
+            return _inspect_macho(path, script)
         elf = read_elf(path)
     except OSError as error:
         unreadable = Obstacle(f"{path} cannot be read: {error.strerror}.", "Name the program itself.")
         return Program(path, script, unreadable, (), ())
-    except ElfError as error:
-        damaged = f"{path} is damaged: {error}." if is_elf(path) else f"{path} is not a program."
+    except (ElfError, PeError, MachOError) as error:
+        known = is_elf(path) or is_pe(path) or is_macho(path)
+        damaged = f"{path} is damaged: {error}." if known else f"{path} is not a program."
         return Program(path, script, Obstacle(damaged, "Name the program itself."), (), ())
     obstacle = _cannot_preload(path, elf)
     if obstacle:
@@ -119,16 +128,42 @@ def inspect_program(path: Path, environment: Mapping[str, str] = os.environ) -> 
     return Program(path, script, obstacle, ggml, missing)
 
 
-def _interpreter(path: Path, environment: Mapping[str, str]) -> Path | None:
-    """The program that a script's first line names, `env` followed."""
+def shut_out(path: Path) -> Obstacle | None:
+    """Why the system would not let the agent into a program, where it says so before the program is started.
+
+    Args:
+        path: The program, or a script.
+    """
+    if not system.RUNS_MACHO:
+        return None
+    words = _first_line(path)
+    started = Path(words[0]) if words else path
+    try:
+        if not is_macho(started):
+            return None
+        obstacle = _closed(started, read_macho(started, own_machine()))
+    except (OSError, MachOError):
+        return None  # the system says better what is wrong with it
+    if obstacle and words:
+        named = words[1] if os.path.basename(words[0]) == "env" and len(words) == 2 else "INTERPRETER"
+        hint = f"Name what runs it, unless that is the system's own: ggml-viz run -- {named} {path}"
+        return Obstacle(f"{path} is a script: {obstacle.message}", hint)
+    return obstacle
+
+
+def _first_line(path: Path) -> list[str]:
+    """The words of a script's first line; empty: it is none."""
     try:
         with path.open("rb") as file:
             line = file.readline(256)
     except OSError:
-        return None
-    if not line.startswith(b"#!"):
-        return None
-    words = os.fsdecode(line[2:]).split()
+        return []
+    return os.fsdecode(line[2:]).split() if line.startswith(b"#!") else []
+
+
+def _interpreter(path: Path, environment: Mapping[str, str]) -> Path | None:
+    """The program that a script's first line names, `env` followed."""
+    words = _first_line(path)
     if not words:
         return None
     if os.path.basename(words[0]) == "env":
@@ -137,6 +172,119 @@ def _interpreter(path: Path, environment: Mapping[str, str]) -> Path | None:
         found = shutil.which(named, path=environment.get("PATH", os.defpath)) if named else None
         return Path(found) if found else Path(words[0])
     return Path(words[0])
+
+
+def own_machine() -> str:
+    """This machine's CPU, as `pe` names it."""
+    return {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+
+
+def _inspect_pe(path: Path, script: Path | None, environment: Mapping[str, str]) -> Program:
+    """Inspects a program of Windows."""
+    pe, machine = read_pe(path), own_machine()
+    if not system.RUNS_PE:
+        foreign = Obstacle(f"{path} is a program of Windows.", "Use ggml-viz there, or a build for this system.")
+        return Program(path, script, foreign, (), ())
+    if pe.machine != machine:
+        foreign = Obstacle(
+            f"{path} is a program for {pe.machine}; the agent is for {machine}.", f"Use a build for {machine}."
+        )
+        return Program(path, script, foreign, (), ())
+    found: list[GgmlObject] = []
+    missing: list[str] = []
+    folders = [path.resolve().parent, *map(Path, environment.get("PATH", "").split(os.pathsep))]
+    seen: set[str] = set()
+    queue = [(path, pe)]
+    while queue and len(seen) < _MOST_LIBRARIES:
+        at, read = queue.pop(0)
+        called = frozenset[str]().union(*read.imports.values())
+        if any(name.startswith("ggml_") for name in called):
+            found.append(GgmlObject(at, not GRAPH_CALLS.isdisjoint(called), nodes=False))
+        for name in read.imports:
+            # Names of sets of functions, which the system resolves itself, are no files.
+            if name.lower() in seen or name.lower().startswith(("api-ms-", "ext-ms-")):
+                continue
+            seen.add(name.lower())
+            library = next((folder / name for folder in folders if (folder / name).is_file()), None)
+            if library is None:
+                missing.append(name)
+            elif not str(library).lower().startswith(tuple(folder.lower() for folder in system.OF_THE_SYSTEM)):
+                with suppress(OSError, PeError):
+                    queue.append((library, read_pe(library)))
+    obstacle = None
+    if not found and contains_any(path, GGML_TEXT):
+        obstacle = Obstacle(
+            f"ggml is linked into {path} itself: its calls cannot be seen.",
+            "Use a build with shared libraries (llama.cpp: cmake -DBUILD_SHARED_LIBS=ON).",
+        )
+    return Program(path, script, obstacle, tuple(found), tuple(missing))
+
+
+def _inspect_macho(path: Path, script: Path | None) -> Program:
+    """Inspects a program of macOS."""
+    macho, machine = read_macho(path, own_machine()), own_machine()
+    if not system.RUNS_MACHO:
+        foreign = Obstacle(f"{path} is a program of macOS.", "Use ggml-viz there, or a build for this system.")
+        return Program(path, script, foreign, (), ())
+    if macho.machine != machine:
+        foreign = Obstacle(
+            f"{path} is a program for {macho.machine}; the agent is for {machine}.", f"Use a build for {machine}."
+        )
+        return Program(path, script, foreign, (), ())
+    obstacle = shut_out(script or path) or _closed(path, macho)
+    if obstacle:
+        return Program(path, script, obstacle, (), ())
+    found: list[GgmlObject] = []
+    missing: list[str] = []
+    seen: set[str] = set()
+    queue = [(path, macho)]
+    while queue and len(seen) < _MOST_LIBRARIES:
+        at, read = queue.pop(0)
+        if any(name.startswith("ggml_") for name in read.called):
+            found.append(GgmlObject(at, not GRAPH_CALLS.isdisjoint(read.called), nodes=False))
+        for name in read.libraries:
+            if name in seen or name.startswith(system.OF_THE_SYSTEM):
+                continue
+            seen.add(name)
+            library = next((each for each in _macho_places(name, at, path, (*read.search, *macho.search))), None)
+            if library is None:
+                missing.append(name)
+                continue
+            with suppress(OSError, MachOError):
+                queue.append((library, read_macho(library, machine)))
+    if not found and contains_any(path, GGML_TEXT):
+        obstacle = Obstacle(
+            f"ggml is linked into {path} itself: its calls cannot be seen.",
+            "Use a build with shared libraries (llama.cpp: cmake -DBUILD_SHARED_LIBS=ON).",
+        )
+    return Program(path, script, obstacle, tuple(found), tuple(missing))
+
+
+def _macho_places(name: str, user: Path, program: Path, search: Sequence[str]) -> list[Path]:
+    """Where a library lies that `user` names."""
+
+    def place(text: str) -> Path:
+        text = text.replace("@loader_path", str(user.resolve().parent))
+        return Path(text.replace("@executable_path", str(program.resolve().parent)))
+
+    names = [name.replace("@rpath", folder, 1) for folder in search] if name.startswith("@rpath/") else [name]
+    return [found for found in map(place, names) if found.is_file()]
+
+
+def _closed(path: Path, macho: MachO) -> Obstacle | None:
+    """Why macOS would not load the agent into this program."""
+    whole = str(path.resolve())
+    if whole.startswith(_PROTECTED) and not whole.startswith("/usr/local/"):
+        return Obstacle(
+            f"{path} is one of the system's own programs: macOS keeps the agent out of them and of what they start.",
+            "Name the program that computes. For Python or Node.js, use one from Homebrew, conda or its own site.",
+        )
+    if macho.closed:
+        return Obstacle(
+            f"{path} is signed with the hardened runtime: macOS keeps the agent out of it.",
+            "Sign a copy of it without: cp PROGRAM COPY && codesign --force --sign - COPY",
+        )
+    return _runs_privileged(path)
 
 
 def _cannot_preload(path: Path, elf: Elf) -> Obstacle | None:
@@ -162,27 +310,13 @@ def _cannot_preload(path: Path, elf: Elf) -> Obstacle | None:
 
 def _runs_privileged(path: Path) -> Obstacle | None:
     """Programs that gain rights when they start are not open to preloading."""
-    status = path.stat()
-    gained = None
-    if status.st_mode & stat.S_ISUID and status.st_uid != os.getuid():
-        gained = "setuid"
-    elif status.st_mode & stat.S_ISGID and status.st_gid not in (os.getgid(), *os.getgroups()):
-        gained = "setgid"
-    elif os.getuid() != 0 and _has_capabilities(path):
-        gained = "given capabilities (setcap)"
+    gained = system.gained_rights(path)
     if not gained:
         return None
     return Obstacle(
         f"{path} is {gained}: the system does not allow preloading into programs that gain rights.",
         "Run a copy of it without those rights (cp drops them).",
     )
-
-
-def _has_capabilities(path: Path) -> bool:
-    try:
-        return bool(os.getxattr(path, "security.capability"))
-    except OSError:
-        return False
 
 
 def _linked_ggml(

@@ -13,10 +13,11 @@ from pathlib import Path
 from ggml_viz import native, system
 from ggml_viz.capture.files import remove_trace, spare_other_files
 from ggml_viz.capture.handover import capture_lines, handed_over
-from ggml_viz.capture.inspect import find_program
+from ggml_viz.capture.inspect import find_program, shut_out
 from ggml_viz.capture.launch import agent_environment
 from ggml_viz.capture.segments import open_recorder, swept_folder
 from ggml_viz.capture.terminal import SharedTerminal
+from ggml_viz.errors import UserError
 from ggml_viz.log import agent_messages
 from ggml_viz.settings.model import Settings
 
@@ -70,6 +71,8 @@ def record(
         UserError: The program cannot be started (exit status 126, 127), or the trace not be written (125).
     """
     program = find_program(command[0], environment)
+    if obstacle := shut_out(program):
+        raise UserError(obstacle.message, obstacle.hint, exit_status=126)
     spare_other_files(path)
     token = token or new_token()
     watched = agent_environment(environment, token)

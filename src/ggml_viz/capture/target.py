@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ggml_viz import system
 from ggml_viz.capture.elf import ElfError, read_elf
-from ggml_viz.capture.inspect import GGML_TEXT, contains_any
+from ggml_viz.capture.inspect import GGML_TEXT, contains_any, own_machine
+from ggml_viz.capture.pe import PeError, is_pe, read_pe
 from ggml_viz.errors import UserError
 from ggml_viz.system.process import Process
 
@@ -40,11 +41,21 @@ def find_target(pid: int) -> Target:
     """
     process = system.look_at(pid)
     try:
-        elf = read_elf(process.program)
+        _check_program(pid, process.program)
     except OSError:
         raise UserError(f"process {pid} has just ended") from None
-    except ElfError as error:
+    except (ElfError, PeError) as error:
         raise UserError(f"the program of process {pid} cannot be read: {error}") from None
+    return Target(pid, " ".join(process.arguments), _has_ggml(process))
+
+
+def _check_program(pid: int, path: Path) -> None:
+    """Refuses a program that the agent cannot be loaded into."""
+    if is_pe(path):
+        if (machine := read_pe(path).machine) != own_machine():
+            raise UserError(f"process {pid} is a program for {machine}; the agent is for {own_machine()}")
+        return
+    elf = read_elf(path)
     if elf.bits != 64 or elf.machine != platform.machine():
         raise UserError(f"process {pid} is a {elf.bits}-bit program for {elf.machine}; the agent is not")
     if elf.interpreter is None:
@@ -54,7 +65,6 @@ def find_target(pid: int) -> Target:
         )
     if "ld-musl" in elf.interpreter:
         raise UserError(f"process {pid} uses the C library musl; the agent needs glibc")
-    return Target(pid, " ".join(process.arguments), _has_ggml(process))
 
 
 def _has_ggml(process: Process) -> bool:

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from ggml_viz import system
 from ggml_viz.capture.segments import live_segments
@@ -58,7 +58,7 @@ class SharedTerminal:
         self._shown = self._ending = False
         self._written = 0
         to_terminal = [number for number in _OUTPUTS if os.isatty(number)]
-        self._kept: BinaryIO | None = None
+        self._kept: IO[bytes] | None = None
         if to_terminal:
             self._kept = tempfile.TemporaryFile(prefix="ggml-viz-")  # noqa: SIM115, it lives as long as this
         self._kept_for = to_terminal[0] if to_terminal else -1

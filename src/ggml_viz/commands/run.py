@@ -177,7 +177,9 @@ def _why_nothing(recording: Recording, command: list[str]) -> tuple[str, str | N
     if recording.exit_code:
         return f"{command[0]} failed (exit status {recording.exit_code}) before it called ggml.", None
     return (
-        f"neither {command[0]} nor what it started called ggml in a way that can be seen.",
+        f"neither {command[0]} nor what it started called ggml in a way that can be seen."
+        if system.FOLLOWS_CHILDREN
+        else f"{command[0]} called no ggml in a way that can be seen; what it starts is not seen on this system.",
         "If it starts a program that computes, ask about that one: ggml-viz doctor -- PROGRAM  If it loads a library "
         "that has ggml inside, attach when that is loaded: ggml-viz attach PID",
     )

@@ -118,7 +118,7 @@ class Watch:
         self.pid = native.segment_describe(segment).pid
         self._keep_bytes = keep_bytes
         self._naming = naming
-        self._folder = tempfile.TemporaryDirectory(prefix="ggml-viz-")
+        self._folder = tempfile.TemporaryDirectory(prefix="ggml-viz-", ignore_cleanup_errors=True)
         path = Path(self._folder.name) / "live.ggmlviz"
         try:
             self._recorder = open_recorder(segment.parent, segment.name, path, None, native.SINCE_OLDEST)

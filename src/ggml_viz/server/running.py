@@ -52,7 +52,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
         raise UserError(f"{host} is no address of this machine", "For example: --host 127.0.0.1", 2) from None
     family, kind, protocol, _, address = found[0]
     listening = socket.socket(family, kind, protocol)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, system.LISTENING, 1)
     cut_stalled(listening)
     try:
         listening.bind(address)

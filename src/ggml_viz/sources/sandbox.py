@@ -12,7 +12,7 @@ import contextlib
 import decimal
 import json
 import os
-import selectors
+import queue
 import subprocess
 import sys
 import threading
@@ -150,30 +150,32 @@ def _died() -> BadQuestionError:
 
 
 class _Lines:
-    """Reads what the process answers."""
+    """Reads what the process answers; in a thread, because not every system can wait for a pipe so long."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe
-        self._read = b""
 
     def next(self, within_s: float) -> bytes | None:
-        """A line; None: it did not come in time.
+        """A line; None: it did not come in time, and the process is to be ended.
 
         Raises:
             BadQuestionError: There is none, because the process has died.
         """
-        deadline = time.monotonic() + within_s
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._pipe, selectors.EVENT_READ)
-            while b"\n" not in self._read:
-                if not selector.select(max(deadline - time.monotonic(), 0)):
-                    return None
-                part = os.read(self._pipe.fileno(), 1 << 20)
-                if not part or len(self._read) > _MAX_ANSWER_BYTES:
-                    raise _died()
-                self._read += part
-        line, _, self._read = self._read.partition(b"\n")
-        return line + b"\n"
+        read: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        threading.Thread(target=lambda: read.put(self._read()), name="SQL's answer", daemon=True).start()
+        try:
+            line = read.get(timeout=within_s)
+        except queue.Empty:
+            return None
+        if not line.endswith(b"\n"):
+            raise _died()
+        return line
+
+    def _read(self) -> bytes:
+        try:
+            return self._pipe.readline(_MAX_ANSWER_BYTES)
+        except (OSError, ValueError):  # it was closed
+            return b""
 
 
 # --- in the process ---

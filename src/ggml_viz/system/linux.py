@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import signal
+import stat
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +19,7 @@ from ggml_viz.system.posix import (
     BINARY,
     ENDING,
     LEAVING,
+    LISTENING,
     Terminal,
     apart,
     bare_environment,
@@ -25,10 +27,12 @@ from ggml_viz.system.posix import (
     hold,
     limit_process,
     load,
+    native_file,
     new_private_file,
     others_may_read,
     read_at,
     send,
+    settle_output,
     signals_passed_on,
     start,
     trim_memory,
@@ -38,12 +42,17 @@ from ggml_viz.system.process import Process
 __all__ = [
     "BINARY",
     "ENDING",
+    "FOLLOWS_CHILDREN",
     "FOREIGN_FOLDER",
     "GLFW",
     "LEAVING",
     "LIBRARY",
+    "LISTENING",
     "NEEDS",
     "OF_THE_SYSTEM",
+    "RUNS_MACHO",
+    "RUNS_PE",
+    "TO_EXECUTE",
     "UNANSWERED",
     "ProcessEnd",
     "Terminal",
@@ -58,6 +67,7 @@ __all__ = [
     "death",
     "description",
     "end_as",
+    "gained_rights",
     "give_way",
     "has_display",
     "has_file_dialogs",
@@ -71,6 +81,7 @@ __all__ = [
     "machine_identity",
     "name_of",
     "name_of_open",
+    "native_file",
     "new_private_file",
     "others_may_read",
     "own_processes",
@@ -78,6 +89,7 @@ __all__ = [
     "preloading",
     "read_at",
     "send",
+    "settle_output",
     "signals_passed_on",
     "start",
     "state_folder",
@@ -100,6 +112,18 @@ UNANSWERED = (
 
 FOREIGN_FOLDER = "The folder for shared memory belongs to somebody else, or is open to others: see /dev/shm."
 """What is wrong where segments may not be put."""
+
+FOLLOWS_CHILDREN = True
+"""Whether the agent comes into what a recorded program starts as well."""
+
+TO_EXECUTE = "chmod +x {}"
+"""What to do with a file that is not executed."""
+
+RUNS_MACHO = False
+"""Whether programs of macOS run here."""
+
+RUNS_PE = False
+"""Whether programs of Windows run here."""
 
 GLFW = "libglfw.so.3"
 """The library by which imgui-bundle makes windows."""
@@ -265,6 +289,25 @@ def preloadable(agent: Path, version: str) -> Path:
 
 def _breaks_preload(path: Path) -> bool:
     return not {" ", ":"}.isdisjoint(str(path))
+
+
+def gained_rights(path: Path) -> str | None:
+    """How a program gains rights when it starts, which keeps the agent out of it; None: it does not."""
+    status = path.stat()
+    if status.st_mode & stat.S_ISUID and status.st_uid != os.getuid():
+        return "setuid"
+    if status.st_mode & stat.S_ISGID and status.st_gid not in (os.getgid(), *os.getgroups()):
+        return "setgid"
+    if os.getuid() != 0 and _has_capabilities(path):
+        return "given capabilities (setcap)"
+    return None
+
+
+def _has_capabilities(path: Path) -> bool:
+    try:
+        return bool(os.getxattr(path, "security.capability"))
+    except OSError:
+        return False
 
 
 def preloading(environment: Mapping[str, str], agent: Path) -> dict[str, str]:

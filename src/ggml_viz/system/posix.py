@@ -7,6 +7,7 @@ import fcntl
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from ggml_viz.errors import UserError
 
@@ -24,12 +25,22 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LEAVING = (signal.SIGTERM, signal.SIGHUP)
 """Those of them that no key sends."""
 
+LISTENING = socket.SO_REUSEADDR
+"""What is set on a socket that is to listen: a port may be had as soon as it is free, but not twice."""
+
 BINARY = 0
 """What `os.open` is told in order not to change what is in a file."""
 
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 # The terminal sends these to the program itself, which decides what they mean.
 _LEFT_TO_THE_PROGRAM = (signal.SIGINT, signal.SIGQUIT)
+
+
+# --- output ---
+
+
+def settle_output() -> None:
+    """Has everything that is printed come out as it is meant; here it does."""
 
 
 # --- files ---
@@ -44,12 +55,17 @@ def new_private_file(path: Path) -> BinaryIO:
     return open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600), "wb", buffering=0)
 
 
+def native_file(descriptor: int) -> int:
+    """An open file as the native library takes it."""
+    return descriptor
+
+
 def hold(file: BinaryIO) -> None:
     """Keeps an open file of the segments' folder from being swept, until it is closed."""
     fcntl.flock(file, fcntl.LOCK_SH)
 
 
-def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
+def read_at(file: IO[bytes], offset: int, count: int) -> bytes:
     """Reads from a file without moving the place at which others who share it write."""
     return os.pread(file.fileno(), count, offset)
 
@@ -76,8 +92,8 @@ def start(
     environment: Mapping[str, str],
     agent: Path,
     stdin: int | None = None,
-    stdout: BinaryIO | None = None,
-    stderr: BinaryIO | None = None,
+    stdout: IO[bytes] | None = None,
+    stderr: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Starts a program with this process's files, process group and working folder.
 

@@ -15,7 +15,10 @@ _CLOCKS = {"counter": "the CPU's counter (invariant)", "monotonic": "the monoton
 def print_doctor(machine: Machine, program: Program | None, command: Sequence[str], file: TextIO) -> None:
     """Prints what can be captured, and what cannot and why."""
     rows = [
-        ("machine", f"{machine.system} · {machine.architecture} · {machine.cpus} CPUs · {machine.libc}"),
+        (
+            "machine",
+            " · ".join(filter(None, (machine.system, machine.architecture, f"{machine.cpus} CPUs", machine.libc))),
+        ),
         ("agent", str(machine.agent or "missing")),
         ("clock", _CLOCKS.get(machine.clock or "", "unknown")),
         ("memory", _memory(machine)),
