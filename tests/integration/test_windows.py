@@ -18,7 +18,7 @@ from tests.support.wine import Ran, Windows, python, windows_path
 GGML_VIZ = ("python", "-m", "ggml_viz")
 HERE = Path(sys.executable).with_name("ggml-viz")
 
-# What reading, understanding and reporting a trace do, and what those parts of ggml-viz do that are the same everywhere.
+# What reads, understands and reports traces, which is to be the same everywhere.
 UNIT_TESTS = (
     "test_circular",
     "test_cost_formulae",
@@ -34,7 +34,7 @@ UNIT_TESTS = (
 )
 # What is left out of these, and why.
 LEFT_OUT = {
-    "writes over a trace that is open, which Windows does not allow, or opens thousands, which Wine takes minutes for": (
+    "writes over an open trace, which Windows does not allow, or opens thousands, for which Wine takes minutes": (
         "test_cut_anywhere_it_is_readable_up_to_the_last_whole_chunk",
         "test_a_flipped_bit_ends_the_readable_part",
         "test_nonsense_with_right_checksums_is_survived",
