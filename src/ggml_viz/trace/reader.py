@@ -6,6 +6,7 @@ that is no trace at all is an error.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import struct
@@ -360,6 +361,8 @@ def _map(path: str | os.PathLike[str]) -> mmap.mmap:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
+        if os.path.isdir(path):  # of which not every system says that it is one
+            reason = os.strerror(errno.EISDIR)
         raise UserError(f"cannot read {name}: {reason}") from None
 
 
