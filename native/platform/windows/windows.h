@@ -7,8 +7,9 @@
 #include <stdint.h>
 
 #define WIN32_LEAN_AND_MEAN
-#include <psapi.h>
 #include <windows.h>
+
+#include <psapi.h>
 #include <winioctl.h>
 #include <winternl.h>
 

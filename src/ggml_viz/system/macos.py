@@ -34,6 +34,7 @@ from ggml_viz.system.posix import (
     settle_output,
     signals_passed_on,
     start,
+    trim_memory,
 )
 from ggml_viz.system.process import Process
 
@@ -91,6 +92,7 @@ __all__ = [
     "signals_passed_on",
     "start",
     "state_folder",
+    "trim_memory",
     "usable_cpus",
     "written_by",
 ]

@@ -83,6 +83,7 @@ __all__ = [
     "signals_passed_on",
     "start",
     "state_folder",
+    "trim_memory",
     "usable_cpus",
     "written_by",
 ]
@@ -286,6 +287,10 @@ def load() -> float:
 def give_way() -> None:
     """Lowers the priority of the calling thread."""
     kernel32.SetThreadPriority(kernel32.GetCurrentThread(), api.THREAD_PRIORITY_BELOW_NORMAL)
+
+
+def trim_memory() -> None:
+    """Gives memory back that was freed: here it has been."""
 
 
 # --- windows ---
