@@ -17,31 +17,36 @@ from hatch_build import TARGETS
 ROOT = Path(__file__).parents[1]
 
 
-def build(folder: Path, targets: Iterable[str] = TARGETS, *, source: Path = ROOT) -> None:
-    """Builds the source archive and wheels.
+def build_source_archive(folder: Path) -> None:
+    """Builds the source archive of this checkout into `folder`."""
+    _build("sdist", folder, ROOT, {})
+
+
+def build_wheels(folder: Path, targets: Iterable[str] = TARGETS, *, source: Path = ROOT) -> None:
+    """Builds wheels.
 
     Args:
         folder: Where they are put.
-        targets: What wheels are built for.
+        targets: What they are built for.
         source: What is built: a checkout, or an unpacked source archive.
     """
-    environment = {"SOURCE_DATE_EPOCH": committed(), **os.environ}
-    environment.pop("GGML_VIZ_CC", None)
-    _call_hatchling("sdist", folder, source, environment)
     for target in targets:
-        _call_hatchling("wheel", folder, source, environment | {"GGML_VIZ_TARGET": target})
+        _build("wheel", folder, source, {"GGML_VIZ_TARGET": target})
 
 
-def committed() -> str:
+def _build(what: str, folder: Path, source: Path, more: dict[str, str]) -> None:
+    environment = {"SOURCE_DATE_EPOCH": _committed(), **os.environ, **more}
+    environment.pop("GGML_VIZ_CC", None)
+    command = (sys.executable, "-m", "hatchling", "build", "-t", what, "-d", str(folder.absolute()))
+    subprocess.run(command, cwd=source, env=environment, check=True)
+
+
+def _committed() -> str:
     """When the checked out commit was made, in seconds."""
     command = ("git", "log", "-1", "--format=%ct")
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _call_hatchling(what: str, folder: Path, source: Path, environment: dict[str, str]) -> None:
-    command = (sys.executable, "-m", "hatchling", "build", "-t", what, "-d", str(folder.absolute()))
-    subprocess.run(command, cwd=source, env=environment, check=True)
-
-
 if __name__ == "__main__":
-    build(Path(sys.argv[1]))
+    build_source_archive(Path(sys.argv[1]))
+    build_wheels(Path(sys.argv[1]))
