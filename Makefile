@@ -12,7 +12,7 @@ DASHBOARD := src/ggml_viz/server/dashboard/index.html
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix web
 C_SOURCES := $(NATIVE) $(wildcard tests/*/*.[ch] tests/*/*/*.[ch] bench/*.[ch])
 
-.PHONY: help demo test lint format bench screenshots compatibility fuzz native web clean
+.PHONY: help demo test lint format bench screenshots compatibility fuzz native web wheels clean
 
 help:
 	@echo 'make demo     record a real language model and report'
@@ -21,6 +21,7 @@ help:
 	@echo 'make format   put the sources into shape'
 	@echo 'make native   build the native libraries into the checkout'
 	@echo 'make web      build the dashboard into the checkout'
+	@echo 'make wheels   build the packages of a release into dist'
 	@echo 'make bench    measure what capturing costs'
 	@echo 'make screenshots   take the pictures of the documentation'
 	@echo 'make fuzz     try a million hostile traces; takes about an hour'
@@ -47,6 +48,8 @@ lint: $(DEV) $(WEB_TOOLS)
 	$(BIN)/mypy --platform win32 --exclude 'system/(linux|posix|macos)\.py' src
 	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
 	$(NPM) run --silent lint
+	$(BIN)/zizmor --quiet --offline --pedantic .github
+	$(BIN)/jactionlint --profile correctness --strict-exit
 
 format: $(DEV) $(WEB_TOOLS)
 	$(BIN)/ruff check --fix .
@@ -75,6 +78,12 @@ web: $(DASHBOARD)
 
 $(DASHBOARD): $(WEB_SOURCES) $(WEB_TOOLS)
 	$(NPM) run build
+
+# The wheels of every system and the source archive, the same from the same commit wherever they are built.
+wheels: $(DEV) web
+	rm -rf dist
+	$(BIN)/python -m tools.wheels dist
+	$(BIN)/twine check --strict dist/*
 
 $(WEB_TOOLS): web/package-lock.json | $(DEV)
 	$(NPM) ci

@@ -20,9 +20,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
@@ -44,8 +43,8 @@ FLAGS = (
 )
 
 
-@dataclass(frozen=True)
-class Target:
+# hatchling keeps this module out of sys.modules, where a dataclass would look for it.
+class Target(NamedTuple):
     """A system and CPU that the libraries are built for.
 
     Attributes:
@@ -125,7 +124,10 @@ def target() -> Target:
 def compiler(target: Target) -> list[str]:
     """The compiler command."""
     own = os.environ.get("GGML_VIZ_CC")
-    return shlex.split(own) if own else [sys.executable, "-m", "ziglang", "cc", "-target", target.zig]
+    if own:
+        return shlex.split(own)
+    # Stripped, for what debuggers want names folders: a library is the same wherever it is built.
+    return [sys.executable, "-m", "ziglang", "cc", "-target", target.zig, "-s"]
 
 
 def wheel_tag(target: Target) -> str:
