@@ -1,7 +1,8 @@
 """Fetches the sources of MinHook, by which the agent hooks functions on Windows.
 
 No package index has MinHook itself; the source archive of `cyminhook` carries it whole, in its folder `minhook`. It is
-fetched by version and checksum into the user's cache folder and compiled into the agent; its licence goes into the wheel.
+fetched by version and checksum into the user's cache folder and compiled into the agent; its licence goes into the
+wheel.
 Environment:
 
     GGML_VIZ_MINHOOK  a folder with MinHook's sources (`include`, `src`, `LICENSE.txt`): nothing is fetched
@@ -19,7 +20,7 @@ from pathlib import Path
 NAME, VERSION = "cyminhook", "0.1.6"
 CHECKSUM = "f2256f7700a6876fc3a823dca7022900ce8e2577daabbe42263d5f73e2f5da5b"
 
-# pip hands an archive out once the package's own build system has named what it depends on. This one stands in for that.
+# pip hands an archive out once the package's own build system has named what it depends on. This one stands in for it.
 BUILD_SYSTEM = f'''
 from pathlib import Path
 

@@ -19,7 +19,8 @@ static struct watched {
     const struct gv_image *image;
 } watched[BACKENDS];
 
-/* Entries are never removed, so a backend whose pointers lead here is always found. */
+/* Entries are never removed, and are whole before `backend` is published. Before it is, none of the backend's pointers
+ * leads here; whoever comes through one that does has got the backend from its scheduler's thread, and so finds it. */
 static struct watched *find(const void *backend) {
     for (uint32_t i = 0; i < BACKENDS; i++) {
         if (atomic_load_explicit(&watched[i].backend, memory_order_acquire) == backend) {

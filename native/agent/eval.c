@@ -17,7 +17,8 @@
 typedef bool (*callback_fn)(void *node, bool ask, void *data);
 typedef void (*set_fn)(void *sched, callback_fn callback, void *data);
 
-/* Entries are never removed; a scheduler that comes to lie at the same address takes the old one's over. */
+/* Entries are never removed, and are whole before `sched` is published; a scheduler that comes to lie at the same
+ * address takes the old one's over. The rest of an entry belongs to the thread that uses the scheduler. */
 static struct gv_eval {
     void *_Atomic sched;
     callback_fn callback; /* the application's */

@@ -24,7 +24,9 @@ static struct gv_record current_record(const struct gv_ring *ring, uint64_t end)
                           LOAD(ring->current.barrier_out), end);
 }
 
-/* Looks for `node` among the nodes of a run, from where it is expected. */
+/* Looks for `node` among the nodes of a run, from where it is expected. `nodes` is published after their count. A
+ * thread that works for the run keeps it from ending; one that looks at others' may find another run's nodes there, or
+ * those of one that has just ended (see forget in graphs.c): they are compared, never followed. */
 static bool find_in_run(struct gv_thread *thread, const struct gv_run *run, const struct ggml_tensor *node) {
     const struct ggml_tensor *const *nodes = atomic_load_explicit(&run->nodes, memory_order_acquire);
     uint32_t count = LOAD(run->node_count), expected = thread->next_node < count ? thread->next_node : 0;
@@ -90,10 +92,12 @@ static void begin(struct gv_thread *thread, uint32_t worker, uint32_t threads, u
                 atomic_store_explicit(&gv_barriers_unseen, true, memory_order_relaxed);
             }
         }
-#ifndef __SANITIZE_THREAD__
-        atomic_thread_fence(memory_order_release); /* a reader that sees what follows sees the new head */
-#endif
     }
+    /* A reader that sees one of the words that follow sees the head that was raised when the previous node was put,
+     * here or by gv_node_publish: a release store alone lets later ones pass. */
+#ifndef __SANITIZE_THREAD__
+    atomic_thread_fence(memory_order_release);
+#endif
     STORE(ring->current.run, thread->run);
     STORE(ring->current.worker_fused, worker | fused << 16);
     STORE(ring->current.start, start ? start : gv_ticks());
@@ -101,6 +105,7 @@ static void begin(struct gv_thread *thread, uint32_t worker, uint32_t threads, u
     STORE(ring->current.barrier_in, 0);
     STORE(ring->current.barrier_out, 0);
     atomic_store_explicit(&ring->current.node, thread->next_node, memory_order_release);
+    atomic_store_explicit(&ring->current.record, (uint32_t)LOAD(ring->head), memory_order_release);
     thread->next_node += 1 + fused;
     thread->threads = threads;
     in_node = thread;

@@ -31,6 +31,8 @@ GV_THREAD_LOCAL struct {
     } split;
 } caller;
 
+/* A run's slot goes from thread to thread: the exchange acquires what the one before released with `number` 0. Who sees
+ * a number sees what was stored before it. */
 static void claim_run(void) {
     for (uint32_t i = 0; i < GV_ACTIVE_RUNS; i++) {
         uint32_t nobody = 0;
@@ -149,8 +151,9 @@ static void know_graph(void) {
         run->graph = graph;
         atomic_store_explicit(&run->node_count, graph->node_count, memory_order_relaxed);
         atomic_store_explicit(&run->nodes, (const struct ggml_tensor *const *)graph->nodes, memory_order_release);
-        atomic_store_explicit(&caller.active->graph, graph->number, memory_order_relaxed);
-        atomic_store_explicit(&caller.active->placement, caller.placement, memory_order_relaxed);
+        /* Released: their definitions come first. */
+        atomic_store_explicit(&caller.active->graph, graph->number, memory_order_release);
+        atomic_store_explicit(&caller.active->placement, caller.placement, memory_order_release);
         atomic_store_explicit(&caller.active->phase, graph->workload.phase, memory_order_relaxed);
     }
 }

@@ -11,7 +11,7 @@
 static void take_seconds(const struct gv_segment *segment, struct gv_segment_state *out) {
     uint64_t now = gv_nanoseconds(CLOCK_MONOTONIC), last = now / 1000000000u - 1;
     const struct gv_second *entry = &segment->seconds[last % GV_SECONDS];
-    if (atomic_load_explicit(&entry->second, memory_order_relaxed) != last) {
+    if (atomic_load_explicit(&entry->second, memory_order_acquire) != last) {
         return; /* it counts another second */
     }
     for (uint32_t phase = 0; phase < GV_PHASE_COUNT; phase++) {

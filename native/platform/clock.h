@@ -23,6 +23,7 @@ static inline uint64_t gv_nanoseconds(clockid_t clock) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* The CPU may look ahead: a stamp may be some tens of nanoseconds older than what stands before it in the program. */
 static inline uint64_t gv_counter(void) {
 #if defined(__x86_64__)
     uint32_t low, high;

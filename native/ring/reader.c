@@ -137,12 +137,14 @@ struct gv_record gv_node_record(uint32_t run, uint32_t node, uint32_t worker_fus
 bool gv_view_take_last(const struct gv_view *view, uint32_t index, uint64_t position, uint32_t run, uint64_t end,
                        struct gv_record *out) {
     struct gv_ring *ring = &view->rings[index];
-    /* The owner publishes `current` as record `position` before it begins anything else, so as long as head
-     * stays at `position` before and after, these words describe one node. */
-    if (atomic_load_explicit(&ring->head, memory_order_acquire) != position) {
+    /* Acquiring `record`, all words are seen at least as new as the node that is to become record `position`. They are
+     * not newer either, if `head` is still seen at `position` afterwards: the owner raises it, and fences, before it
+     * writes the first word of another node. Only the last barrier's words change meanwhile, each by itself: the run
+     * has ended, so its barriers have been entered, and of `barrier_out` any value that was ever there will do. */
+    if (atomic_load_explicit(&ring->current.record, memory_order_acquire) != (uint32_t)position) {
         return false;
     }
-    uint32_t node = atomic_load_explicit(&ring->current.node, memory_order_acquire);
+    uint32_t node = atomic_load_explicit(&ring->current.node, memory_order_relaxed);
     if (node == GV_NO_NODE || atomic_load_explicit(&ring->current.run, memory_order_relaxed) != run) {
         return false;
     }

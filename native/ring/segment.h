@@ -5,9 +5,15 @@
  * naturally aligned. See docs/architecture.md for the protocol and docs/trace-format.md for what the
  * definitions and records mean.
  *
- * Memory order. Every word that two processes share is a C11 atomic. The writer publishes with release
- * stores (`head`, `log_tail`, `ready`, `node`), a reader observes with acquire loads, copies, fences, and
- * checks that what it copied had not been overtaken. Nothing here relies on a strongly ordered CPU.
+ * Memory order. Every word that two processes share and that changes is a C11 atomic. The writer publishes with release
+ * stores (`head`, `log_tail`, `ready`, `node`, `record`, `run`), a reader observes with acquire loads, copies, fences,
+ * and checks that what it copied had not been overtaken. Nothing here relies on a strongly ordered CPU:
+ *   - what is written once (the header up to `log_tail`, and a definition) is published by one word: `ready`,
+ * `log_tail`;
+ *   - what is written again and again (a ring's slots, `current`) is checked after it was copied: ring.h, reader.c;
+ *   - words that stand alone (counters, `control`) are relaxed, unless something else is to be seen with them: who
+ * clears GV_CONTROL_STOPPED releases the `recording` that he raised before, and whoever raised that, the settings he
+ * left.
  */
 #ifndef GV_SEGMENT_H
 #define GV_SEGMENT_H
@@ -105,16 +111,17 @@ _Static_assert(sizeof(struct gv_record) == 32, "a record is 32 bytes");
  *
  * `current` is the node that the thread works on or has just finished: it becomes record number `head` at
  * the thread's next begin, because only then is it known which barrier closed it. A reader may take it
- * earlier once the run has ended (docs/architecture.md, "The last node"). */
+ * earlier once the run has ended (docs/architecture.md, "The last node"). Between the two, `head` has moved on and the
+ * old node still stands here: so it says itself which record it is to become. */
 struct gv_ring {
     _Atomic uint64_t head;
     _Atomic uint32_t owner;    /* OS thread id; 0: free to claim */
     _Atomic uint32_t prepared; /* 1: its memory is committed */
     struct {
-        _Atomic uint32_t node; /* GV_NO_NODE: nothing; published last */
+        _Atomic uint32_t node; /* GV_NO_NODE: nothing; published after what follows, but before `record` */
         _Atomic uint32_t run;
         _Atomic uint32_t worker_fused; /* worker | fused << 16 */
-        uint32_t reserved;
+        _Atomic uint32_t record;       /* low half of the number of the record to be; published last */
         _Atomic uint64_t start;
         _Atomic uint64_t inner;
         _Atomic uint64_t barrier_in;  /* the last barrier: entered; 0: none yet */

@@ -320,6 +320,8 @@ static bool write_unfinished_runs(struct gv_drain *drain) {
         }
         any = true;
         uint64_t start = atomic_load_explicit(&active->start, memory_order_relaxed);
+        uint32_t graph = atomic_load_explicit(&active->graph, memory_order_acquire);
+        uint32_t placement = atomic_load_explicit(&active->placement, memory_order_acquire);
         uint64_t duration = drain->latest > start ? drain->latest - start : 0;
         struct gv_record record = {
             .start = start,
@@ -327,13 +329,14 @@ static bool write_unfinished_runs(struct gv_drain *drain) {
             .shift = gv_duration_shift(duration),
             .detail = GV_STATUS_UNFINISHED,
             .run = run,
-            .graph_run = {.graph = atomic_load_explicit(&active->graph, memory_order_relaxed),
-                          .placement = atomic_load_explicit(&active->placement, memory_order_relaxed),
+            .graph_run = {.graph = graph,
+                          .placement = placement,
                           .duration = gv_duration(duration, gv_duration_shift(duration))},
         };
         if (is_old(drain, &record)) {
             continue;
         }
+        write_definitions(drain); /* where the process goes on, the graph may have become known just now */
         write_records(drain, 0, &record, 1);
         drain->added++;
     }

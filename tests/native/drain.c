@@ -131,6 +131,7 @@ static void set_current(const struct drained *d, uint32_t ring, const struct gv_
     atomic_store(&r->current.barrier_in, record->start + record->node.work);
     atomic_store(&r->current.barrier_out, record->start + record->node.work);
     atomic_store(&r->current.node, record->node.node);
+    atomic_store(&r->current.record, (uint32_t)atomic_load(&r->head));
 }
 
 static void last_node(int published, int flood, enum gv_done reason) {

@@ -12,7 +12,7 @@ from tests.native import compiling
 HERE = Path(__file__).parent
 # Where threads matter; the others have only one.
 THREADED = ("ring", "last_node")
-ALONE = ("crc", "records", "definitions", "fold", "totals", "lanes", "writer", "circular", "drain", "recorder")
+ALONE = ("crc", "clock", "records", "definitions", "fold", "totals", "lanes", "writer", "circular", "drain", "recorder")
 
 
 @pytest.fixture(scope="module")

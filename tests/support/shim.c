@@ -183,7 +183,7 @@ static const struct ggml_tensor *node_of(const struct copy *copy, struct ggml_cg
         return copy->node(graph, i);
     char *nodes = (char *)graph + old.nodes;
     if (!old.is_inline)
-        memcpy(&nodes, nodes, sizeof nodes);
+        memcpy(&nodes, nodes, sizeof(char *));
     const struct ggml_tensor *node;
     memcpy(&node, nodes + (size_t)i * sizeof node, sizeof node);
     return node;

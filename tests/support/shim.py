@@ -44,15 +44,18 @@ def library() -> Path:
     return runtimes.once(f"shim-{digest}", make) / "shim.so"
 
 
-def count(program: runtimes.Program, output: Path, layout: str = "") -> tuple[runtimes.Said, list[Truth]]:
+def count(
+    program: runtimes.Program, output: Path, layout: str = "", shim: Path | None = None
+) -> tuple[runtimes.Said, list[Truth]]:
     """Runs a program and counts what ggml computes in it, by copy of ggml.
 
     Args:
         program: The program.
         output: A file to hold the counts.
         layout: Where a ggml too old to say so has a graph's nodes (shim.c).
+        shim: The shim, compiled for another CPU; None: for this machine.
     """
-    environment = {"LD_PRELOAD": str(library()), "GGML_TRUTH": str(output), "GGML_TRUTH_LAYOUT": layout}
+    environment = {"LD_PRELOAD": str(shim or library()), "GGML_TRUTH": str(output), "GGML_TRUTH_LAYOUT": layout}
     said = program.run(env=environment).said
     return said, [
         Truth(

@@ -106,7 +106,8 @@ static bool lead(const struct gv_object *object, uintptr_t slot, void *function)
     if (sealed && mprotect(page, page_bytes, PROT_READ | PROT_WRITE) != 0) {
         return false;
     }
-    /* Other threads go through the slot meanwhile; all that the agent's functions need was there before. */
+    /* Other threads go through the slot meanwhile. That they find the agent's code there says nothing of its data: what
+     * its functions read they acquire by gv_state, as everyone does. */
     atomic_store_explicit(word, function, memory_order_release);
     if (sealed) {
         mprotect(page, page_bytes, PROT_READ);

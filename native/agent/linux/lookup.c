@@ -55,7 +55,7 @@ static bool is_ours(const void *address) {
 
 /* The program, and what all objects share with it. Never closed: that is counted as a library's end. */
 static void *program(void) {
-    static void *_Atomic handle;
+    static void *_Atomic handle; /* relaxed: nothing is reached through it without the dynamic linker's lock */
     void *known = atomic_load_explicit(&handle, memory_order_relaxed);
     if (!known) {
         known = dlopen(NULL, RTLD_LAZY);

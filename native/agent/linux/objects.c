@@ -20,7 +20,7 @@ static struct {
 } known[KNOWN];
 static uint32_t known_count;
 
-/* Read without the lock: an entry is complete before it is counted, and none is removed. */
+/* Read without the lock: an entry is complete before it is counted, but for what is atomic, and none is removed. */
 static struct gv_statics statics[STATICS];
 static _Atomic uint32_t statics_count;
 
@@ -83,8 +83,10 @@ static void take_in_statics(const struct gv_object *object) {
     if (before && memcmp(before->hooks, found->hooks, sizeof found->hooks) == 0) {
         return; /* still the same object, and its calls lead here already */
     }
-    found->sites = gv_callsites_patch(object, found);
+    /* Before the first call of it leads here: another thread may come that way at once, and ask for its original. */
     atomic_store_explicit(&statics_count, count + 1, memory_order_release);
+    atomic_fetch_add(&gv_generation, 1);
+    atomic_store(&found->sites, gv_callsites_patch(object, found));
     atomic_fetch_add(&gv_generation, 1);
 }
 

