@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 from tests.support import runtimes
-from tests.support.wine import Ran, Windows, python, windows_path
+from tests.support.wine import Ran, Windows, compile, node_llama_cpp, python, windows_path
+
+from ggml_viz.model.trace import Trace
 
 GGML_VIZ = ("python", "-m", "ggml_viz")
 HERE = Path(sys.executable).with_name("ggml-viz")
@@ -114,6 +116,24 @@ def graphs_of_whisper(stderr: str) -> int:
     """How many graphs whisper.cpp computed, by its own counts: three for each encoding, one for each decoding."""
     runs = {name: int(count) for name, count in re.findall(r"(\w+) time =\s*[\d.]+ ms /\s*(\d+) runs", stderr)}
     return 3 * runs["encode"] + runs["decode"]
+
+
+def test_node_llama_cpp_and_each_of_its_nodes(windows: Windows) -> None:
+    host = compile(windows.folder / "decode.exe", runtimes.PROGRAMS / "windows" / "decode.c")
+    trace = windows.folder / "decode.ggmlviz"
+    command = (windows_path(host), windows_path(runtimes.smollm2()), "3")
+    run = (*GGML_VIZ, "run", "--quiet", "-o", windows_path(trace), "--")
+    bare = windows.run(*command, cwd=node_llama_cpp())
+    assert windows.run(*run, *command, cwd=node_llama_cpp()) == bare
+    counted = re.search(r"decoded (\d+) nodes (\d+)", bare.stdout)
+    assert counted
+    assert bare.status == 3
+    said = report(trace)
+    assert graphs(said) == int(counted[1]) == 3
+    # Its callback comes once for two nodes that are fused, and so does the agent's.
+    (process,) = Trace.open(trace).watched
+    assert sum(len(process.nodes_of(run)) for run in process.runs.number.tolist()) == int(counted[2])
+    assert said["trace"]["lost"] == 0
 
 
 def test_attaching_in_the_middle_of_a_run(windows: Windows) -> None:

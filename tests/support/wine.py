@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from tests.support.runtimes import ROOT, cache_folder, call, once
+from tests.support.runtimes import ROOT, cache_folder, call, node_command, once
 
 WINE = "/usr/lib/wine/wine64"
 
@@ -45,6 +45,7 @@ _PACKAGES = (
     ("typing-extensions", "4.16.0", "481caa481374e813c1b176ada14e97f1f67a4539ce9cfeb3f350d78d6370c2e8"),
     ("typing-inspection", "0.4.5", "bc210535442b39e1bf2805e0c7a17dfd6a4ace760c84c7f7d16245d23a6b1c39"),
 )
+_NODE_LLAMA_CPP = "3.21.1"
 # Wine 8 lacks the library of which programs in Rust take their random numbers.
 _RANDOM = """
 #include <stddef.h>
@@ -133,6 +134,26 @@ def prefix() -> Path:
         )
 
     return once("wine-prefix", make)
+
+
+def node_llama_cpp() -> Path:
+    """The folder of node-llama-cpp's libraries for Windows, which Microsoft's compiler has made."""
+
+    def make(folder: Path) -> None:
+        npm = node_command().with_name("npm")
+        call(npm, "pack", f"@node-llama-cpp/win-x64@{_NODE_LLAMA_CPP}", "--silent", cwd=folder)
+        (archive,) = folder.glob("*.tgz")
+        call("tar", "xzf", archive, "-C", folder)
+        archive.unlink()
+
+    return once(f"windows-node-llama-cpp-{_NODE_LLAMA_CPP}", make) / "package" / "bins" / "win-x64"
+
+
+def compile(target: Path, source: Path) -> Path:
+    """Compiles a C program for Windows."""
+    compiler = (sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-windows-gnu")
+    call(*compiler, "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-o", target, source)
+    return target
 
 
 def package(folder: Path) -> Path:
