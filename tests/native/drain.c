@@ -180,6 +180,24 @@ static void last_node(int published, int flood, enum gv_done reason) {
     free(trace.data);
 }
 
+/* A worker that is interrupted between putting a node and beginning the next: the old one still stands in the header.
+ */
+static void put_but_standing(void) {
+    struct drained d;
+    begin(&d);
+    struct gv_record last = node(1, 1, 1);
+    set_current(&d, 1, &last);
+    put(&d.view, 1, &last);
+    put_run(&d, 1);
+    for (int i = 0; i < 3; i++) {
+        gv_drain_step(d.drain);
+        CHECK_EQUAL(gv_drain_records(d.drain), 2);
+    }
+    struct gv_stat stat;
+    free(end(&d, GV_DONE_ENDED, &stat).data);
+    CHECK_EQUAL(stat.written, 2);
+}
+
 /* The process died while it computed: that much is known of the run. */
 static void unfinished_run(void) {
     struct drained d;
@@ -285,6 +303,7 @@ int main(void) {
     last_node(2, 0, GV_DONE_ENDED);
     last_node(2, 10, GV_DONE_ENDED);
     last_node(2, 10 * RECORDS, GV_DONE_ENDED); /* overwritten before it was read, but taken before */
+    put_but_standing();
     unfinished_run();
     spoiled_log();
     late();
