@@ -49,7 +49,7 @@ lint: $(DEV) $(WEB_TOOLS)
 	$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
 	$(NPM) run --silent lint
 	$(BIN)/zizmor --quiet --offline --pedantic .github
-	$(BIN)/jactionlint --profile correctness --strict-exit
+	$(BIN)/jactionlint --profile correctness --strict-exit --shellcheck=
 
 format: $(DEV) $(WEB_TOOLS)
 	$(BIN)/ruff check --fix .
