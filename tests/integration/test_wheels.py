@@ -62,6 +62,8 @@ def test_wheel_is_for_its_system(packages: Path, target: str) -> None:
     with zipfile.ZipFile(wheel(packages, target)) as archive:
         names = archive.namelist()
         libraries = {name: archive.read(name) for name in names if name.startswith("ggml_viz/_native/")}
+    if TARGETS[target].minhook:
+        assert b"MinHook" in libraries.pop("ggml_viz/_native/MinHook.LICENSE.txt")
     named = (f"ggml_viz/_native/{TARGETS[target].library.format(name)}" for name in ("agent", "core"))
     assert sorted(libraries) == sorted(named)
     for content in libraries.values():
