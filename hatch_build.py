@@ -84,7 +84,7 @@ _WINDOWS = Target(
     zig="x86_64-windows-gnu",
     tag="win_amd64",
     library="ggml_viz_{}.dll",
-    flags=("-s",),
+    flags=(),
     libraries=("-lntdll",),
     minhook=True,
 )
@@ -96,9 +96,8 @@ def _macos(zig: str, tag: str) -> Target:
         zig=f"{zig}-macos.11.0",
         tag=f"macosx_11_0_{tag}",
         library="libggml_viz_{}.dylib",
-        # Calls are led to the agent by address: its functions have no business among the names that others find. What
-        # is not stripped names the files that it was made of.
-        flags=("-DHOOK=", "-Wl,-s", "-Wl,-install_name,@rpath/{}"),
+        # Calls are led to the agent by address: its functions have no business among the names that others find.
+        flags=("-DHOOK=", "-Wl,-install_name,@rpath/{}"),
     )
 
 
