@@ -35,7 +35,9 @@ def build_wheels(folder: Path, targets: Iterable[str] = TARGETS, *, source: Path
 
 
 def _build(what: str, folder: Path, source: Path, more: dict[str, str]) -> None:
-    environment = {"SOURCE_DATE_EPOCH": _committed(), **os.environ, **more}
+    environment = {**os.environ, **more}
+    if not environment.get("SOURCE_DATE_EPOCH"):
+        environment["SOURCE_DATE_EPOCH"] = _committed()
     environment.pop("GGML_VIZ_CC", None)
     command = (sys.executable, "-m", "hatchling", "build", "-t", what, "-d", str(folder.absolute()))
     subprocess.run(command, cwd=source, env=environment, check=True)

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define GV_SEGMENT_MAGIC "GGMLVIZS" /* 8 bytes, no terminator */
-#define GV_SEGMENT_VERSION 2u
+#define GV_SEGMENT_VERSION 3u
 #define GV_PAGE 4096u
 #define GV_ACTIVE_RUNS 16u
 #define GV_SECONDS 4u

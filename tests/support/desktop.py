@@ -70,6 +70,8 @@ def drive(made: Application, use: Callable[[Any], None]) -> None:
         io.config_watchdog_warning = io.config_watchdog_kill_test = 1e6
 
     made.window.params.callbacks.register_tests = be_patient
+    # What the test engine does is no input of the window's: it would draw a few frames a second.
+    made.window.params.fps_idling.enable_idling = False
     testing.run(test_function=use, runner_params=made.window.params, add_ons_params=made.window.add_ons())
 
 

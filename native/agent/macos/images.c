@@ -45,12 +45,13 @@ static void added(const struct mach_header *header, intptr_t slide) {
         return;
     }
     entry->low = (uintptr_t)header;
-    /* Known before a call can come. */
+    /* A call that comes through a pointer that was just replaced waits until all originals are known. */
     pthread_mutex_lock(&lock);
     entry->next = taken;
     taken = entry;
-    pthread_mutex_unlock(&lock);
     gv_rebind(&image, entry->originals);
+    pthread_mutex_unlock(&lock);
+    atomic_fetch_add(&gv_generation, 1);
 }
 
 static void removed(const struct mach_header *header, intptr_t slide) {

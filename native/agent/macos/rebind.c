@@ -52,7 +52,8 @@ static bool lead(uintptr_t slot, void *function) {
         vm_protect(self, page, vm_page_size, false, VM_PROT_READ | VM_PROT_WRITE | VM_PROT_COPY) != KERN_SUCCESS) {
         return false;
     }
-    /* Other threads go through the slot meanwhile; all that the agent's functions need was there before. */
+    /* Other threads go through the slot meanwhile. That they find the agent's code there says nothing of its data: what
+     * its functions read they acquire by gv_state, or under a lock. */
     atomic_store_explicit((_Atomic(void *) *)slot, function, memory_order_release);
     if (sealed) {
         vm_protect(self, page, vm_page_size, false, info.protection);
