@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PAGE = 4096
+VERSION = 3
 RINGS, RING_RECORDS, RING_BYTES, RECORD_BYTES = 2, 8, 128, 32
 SIZE = 3 * PAGE + RINGS * RING_RECORDS * RECORD_BYTES
 SECONDS, ACTIVE = 144, 320  # offsets in the header
@@ -34,7 +35,7 @@ class Segment:
     def data(self) -> bytes:
         out = bytearray(SIZE)
         struct.pack_into(
-            "<8sIIQIIIIII", out, 0, b"GGMLVIZS", 2, self.pid, SIZE, 1, self.control, 1, RINGS, RING_RECORDS, 0
+            "<8sIIQIIIIII", out, 0, b"GGMLVIZS", VERSION, self.pid, SIZE, 1, self.control, 1, RINGS, RING_RECORDS, 0
         )
         wall_ns = time.time_ns() - round(self.started_s_ago * 1e9)
         struct.pack_into("<7Q", out, 48, PAGE, 2 * PAGE, PAGE, 3 * PAGE, 1, 1, wall_ns)
