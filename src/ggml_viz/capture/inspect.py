@@ -179,16 +179,20 @@ def own_machine() -> str:
     return {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
 
 
+def _foreign(path: Path, of: str, runs: bool, machine: str) -> Obstacle | None:
+    """Why a program of the system `of` and for the CPU `machine` is none that the agent can be in here."""
+    if not runs:
+        return Obstacle(f"{path} is a program of {of}.", "Use ggml-viz there, or a build for this system.")
+    own = own_machine()
+    if machine != own:
+        return Obstacle(f"{path} is a program for {machine}; the agent is for {own}.", f"Use a build for {own}.")
+    return None
+
+
 def _inspect_pe(path: Path, script: Path | None, environment: Mapping[str, str]) -> Program:
     """Inspects a program of Windows."""
-    pe, machine = read_pe(path), own_machine()
-    if not system.RUNS_PE:
-        foreign = Obstacle(f"{path} is a program of Windows.", "Use ggml-viz there, or a build for this system.")
-        return Program(path, script, foreign, (), ())
-    if pe.machine != machine:
-        foreign = Obstacle(
-            f"{path} is a program for {pe.machine}; the agent is for {machine}.", f"Use a build for {machine}."
-        )
+    pe = read_pe(path)
+    if foreign := _foreign(path, "Windows", system.RUNS_PE, pe.machine):
         return Program(path, script, foreign, (), ())
     found: list[GgmlObject] = []
     missing: list[str] = []
@@ -222,14 +226,8 @@ def _inspect_pe(path: Path, script: Path | None, environment: Mapping[str, str])
 
 def _inspect_macho(path: Path, script: Path | None) -> Program:
     """Inspects a program of macOS."""
-    macho, machine = read_macho(path, own_machine()), own_machine()
-    if not system.RUNS_MACHO:
-        foreign = Obstacle(f"{path} is a program of macOS.", "Use ggml-viz there, or a build for this system.")
-        return Program(path, script, foreign, (), ())
-    if macho.machine != machine:
-        foreign = Obstacle(
-            f"{path} is a program for {macho.machine}; the agent is for {machine}.", f"Use a build for {machine}."
-        )
+    macho = read_macho(path, own_machine())
+    if foreign := _foreign(path, "macOS", system.RUNS_MACHO, macho.machine):
         return Program(path, script, foreign, (), ())
     obstacle = shut_out(script or path) or _closed(path, macho)
     if obstacle:
@@ -251,7 +249,7 @@ def _inspect_macho(path: Path, script: Path | None) -> Program:
                 missing.append(name)
                 continue
             with suppress(OSError, MachOError):
-                queue.append((library, read_macho(library, machine)))
+                queue.append((library, read_macho(library, macho.machine)))
     if not found and contains_any(path, GGML_TEXT):
         obstacle = Obstacle(
             f"ggml is linked into {path} itself: its calls cannot be seen.",
