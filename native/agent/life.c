@@ -130,6 +130,7 @@ static bool make_segment(const char *path, uint32_t cpus, uint32_t ring_records)
     memcpy(s->magic, GV_SEGMENT_MAGIC, sizeof s->magic);
     s->version = GV_SEGMENT_VERSION;
     s->pid = gv_process_id();
+    s->process_start = gv_process_start(s->pid);
     s->size = size;
     s->clock_kind = (uint32_t)gv_clock_init();
     s->ring_count = ring_count;
@@ -255,7 +256,7 @@ static void start_drainer(const char *output_path) {
 /* Whether a recorder outside has ended its recording, or died. One that has not come yet still will. */
 static bool is_given_up(void) {
     uint32_t recorder = atomic_load(&gv_segment->recorder);
-    return recorder ? gv_process_gone(recorder) : atomic_load(&gv_segment->control) & GV_CONTROL_STOPPED;
+    return recorder ? gv_process_gone(recorder, 0) : atomic_load(&gv_segment->control) & GV_CONTROL_STOPPED;
 }
 
 static void finish(void) {

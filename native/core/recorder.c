@@ -59,7 +59,7 @@ static uint32_t claim(struct gv_segment *segment) {
         if (atomic_compare_exchange_strong(&segment->recorder, &holder, own)) {
             return 0;
         }
-        if (holder && !gv_process_gone(holder)) {
+        if (holder && !gv_process_gone(holder, 0)) {
             return holder;
         }
     }
@@ -175,9 +175,10 @@ static void scan(struct gv_recorder *recorder) {
     for (struct watched *w = recorder->watched; w; w = w->next) {
         if (w->drain) {
             const struct gv_view *view = gv_drain_view(w->drain);
+            const struct gv_segment *s = view->segment;
             /* A viewer must not even try to lock it: the recorder would find it held. */
-            bool over = recorder->looking ? gv_process_gone(view->segment->pid)
-                                          : gv_segment_abandoned(view->fd, view->segment->pid);
+            bool over = recorder->looking ? gv_process_gone(s->pid, s->process_start)
+                                          : gv_segment_abandoned(view->fd, s->pid, s->process_start);
             if (over) {
                 end(recorder, w, GV_DONE_ENDED);
             }
@@ -330,12 +331,14 @@ static void sweep_one(const char *name, void *context) {
     }
     /* A segment without a whole header was left by a process that died while making it. */
     uint32_t pid = 0;
+    uint64_t start = 0;
     const struct gv_segment *segment = size >= GV_PAGE ? gv_map(fd, size) : NULL;
     if (segment) {
         pid = segment->pid;
+        start = segment->version == GV_SEGMENT_VERSION ? segment->process_start : 0;
         gv_unmap((void *)segment, size);
     }
-    if (gv_segment_abandoned(fd, pid)) {
+    if (gv_segment_abandoned(fd, pid, start)) {
         gv_file_remove(path);
         sweep->removed++;
     }

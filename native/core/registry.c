@@ -71,7 +71,7 @@ void gv_view_now(const struct gv_view *view, struct gv_now *now) {
     *now = (struct gv_now){
         .ticks = gv_ticks(),
         .control = atomic_load(&s->control),
-        .recorder = recorder && !gv_process_gone(recorder) ? recorder : 0,
+        .recorder = recorder && !gv_process_gone(recorder, 0) ? recorder : 0,
     };
     take_runs(s, now);
     for (uint32_t i = 0; i < view->ring_count && now->worker_count < GV_NOW_WORKERS; i++) {
@@ -104,7 +104,7 @@ int gv_segment_describe(const char *path, struct gv_segment_state *out) {
     *out = (struct gv_segment_state){
         .pid = s->pid,
         .control = atomic_load(&s->control),
-        .recorder = recorder && !gv_process_gone(recorder) ? recorder : 0,
+        .recorder = recorder && !gv_process_gone(recorder, 0) ? recorder : 0,
         .phase = active_phase(s),
         .start_wall_ns = s->start_wall_ns,
         .dropped = atomic_load_explicit(&s->records_dropped, memory_order_relaxed),
@@ -112,7 +112,7 @@ int gv_segment_describe(const char *path, struct gv_segment_state *out) {
         .definitions_dropped = atomic_load_explicit(&s->definitions_dropped, memory_order_relaxed),
         .touched_bytes = gv_touched_bytes(view.fd),
     };
-    out->alive = !gv_process_gone(out->pid);
+    out->alive = !gv_process_gone(out->pid, s->process_start);
     for (uint32_t i = 0; i < view.ring_count; i++) {
         out->records += atomic_load_explicit(&view.rings[i].head, memory_order_relaxed);
     }

@@ -22,11 +22,14 @@ int gv_segment_create(const char *path, uint64_t size);
  */
 int gv_segment_open(const char *path, uint64_t *size, bool hold);
 
-/* True if the process `pid` is gone and nobody but this descriptor holds its file. */
-bool gv_segment_abandoned(int fd, uint32_t pid);
+/* True if the process is gone and nobody but this descriptor holds its file. */
+bool gv_segment_abandoned(int fd, uint32_t pid, uint64_t start);
 
-/* True if there is no such process, or it is only waiting to be reaped. */
-bool gv_process_gone(uint32_t pid);
+/* When a process began, on a clock of the system's: with its number, what no other process has. 0: not to be known. */
+uint64_t gv_process_start(uint32_t pid);
+
+/* True if there is no process `pid` that began at `start` (0: whenever), or it is only waiting to be reaped. */
+bool gv_process_gone(uint32_t pid, uint64_t start);
 
 void *gv_map(int fd, uint64_t size);
 void gv_unmap(void *address, uint64_t size);

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define GV_SEGMENT_MAGIC "GGMLVIZS" /* 8 bytes, no terminator */
-#define GV_SEGMENT_VERSION 3u
+#define GV_SEGMENT_VERSION 4u
 #define GV_PAGE 4096u
 #define GV_ACTIVE_RUNS 16u
 #define GV_SECONDS 4u
@@ -178,7 +178,8 @@ struct gv_segment {
     _Atomic uint32_t recorder;            /* process that drains the segment into a trace; 0: nobody does */
     _Atomic uint32_t recording;           /* rises when a recorder begins anew, after it has left new settings */
     struct gv_second seconds[GV_SECONDS];
-    uint64_t padding[2];
+    uint64_t process_start; /* as gv_process_start has it: systems give a number again */
+    uint64_t padding[1];
     struct gv_active_run active[GV_ACTIVE_RUNS];
 };
 _Static_assert(offsetof(struct gv_segment, active) % 64 == 0, "active runs start on a cache line");

@@ -137,14 +137,14 @@ def test_node_llama_cpp_and_each_of_its_nodes(windows: Windows) -> None:
 
 
 def test_attaching_in_the_middle_of_a_run(windows: Windows) -> None:
-    running = windows.start("python", program("silero_rounds.py"), "jfk.wav", "stop")
-    assert running.stdout is not None
-    pid = int(running.stdout.readline())
-    attached = windows.run(*GGML_VIZ, "attach", str(pid), "--duration", "1", "-o", "attached.ggmlviz")
-    assert attached.status == 0, attached.stderr
-    assert f"process {pid} runs on, unwatched" in attached.stderr
-    (windows.folder / "stop").touch()
-    said = json.loads(running.communicate(timeout=60)[0])
+    with windows.start("python", program("silero_rounds.py"), "jfk.wav", "stop") as running:
+        assert running.stdout is not None
+        pid = int(running.stdout.readline())
+        attached = windows.run(*GGML_VIZ, "attach", str(pid), "--duration", "1", "-o", "attached.ggmlviz")
+        assert attached.status == 0, attached.stderr
+        assert f"process {pid} runs on, unwatched" in attached.stderr
+        (windows.folder / "stop").touch()
+        said = json.loads(running.communicate(timeout=60)[0])
     assert running.returncode == 0
     first = report(windows.folder / "attached.ggmlviz")
     assert 0 < graphs(first) <= said["chunks"]

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PAGE = 4096
-VERSION = 3
+VERSION = 4
 RINGS, RING_RECORDS, RING_BYTES, RECORD_BYTES = 2, 8, 128, 32
 SIZE = 3 * PAGE + RINGS * RING_RECORDS * RECORD_BYTES
-SECONDS, ACTIVE = 144, 320  # offsets in the header
+SECONDS, PROCESS_START, ACTIVE = 144, 304, 320  # offsets in the header
 
 
 @dataclass
@@ -20,6 +20,8 @@ class Segment:
     """A segment with two rings and a log of a page."""
 
     pid: int = field(default_factory=os.getpid)
+    process_start: int = 0
+    """As its system says it; 0: not known."""
     control: int = 2
     recorder: int = 0
     heads: tuple[int, int] = (0, 0)
@@ -46,6 +48,7 @@ class Segment:
             runs = [ago * int(count > 0) for count in self.tokens]
             tokens = [ago * count for count in self.tokens]
             struct.pack_into("<Q4I4I", out, SECONDS + second % 4 * 40, second, *runs, *tokens)
+        struct.pack_into("<Q", out, PROCESS_START, self.process_start)
         for index, (run, phase, start) in enumerate(self.active):
             struct.pack_into("<IIIIQ", out, ACTIVE + index * 64, run, 0, 0, phase, start)
         for index, head in enumerate(self.heads):

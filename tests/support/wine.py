@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -191,11 +192,12 @@ class Windows:
             **(more or {}),
         }
 
+    @contextmanager
     def start(
         self, *command: str | Path, more: Mapping[str, str] | None = None, cwd: Path | None = None
-    ) -> subprocess.Popen[str]:
-        """Starts a program; the first word `python` is the Windows CPython."""
-        return subprocess.Popen(
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Starts a program; what still runs at the end is killed. The first word `python` is the Windows CPython."""
+        with subprocess.Popen(
             [WINE, *(windows_path(python()) if word == "python" else str(word) for word in command)],
             env=self.environment(more),
             cwd=cwd or self.folder,
@@ -205,7 +207,11 @@ class Windows:
             text=True,
             encoding="utf-8",
             errors="replace",
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def run(
         self,
@@ -215,10 +221,6 @@ class Windows:
         timeout_s: float = 300,
     ) -> Ran:
         """Runs a program to its end."""
-        process = self.start(*command, more=more, cwd=cwd)
-        try:
+        with self.start(*command, more=more, cwd=cwd) as process:
             stdout, stderr = process.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
         return Ran(process.returncode, stdout, stderr)

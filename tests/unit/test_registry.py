@@ -81,6 +81,14 @@ def test_dead_and_hidden_ones_are_not_listed(tmp_path: Path) -> None:
     assert segment_of(tmp_path, os.getpid()) is None
 
 
+def test_a_process_with_the_number_of_one_that_is_gone_is_another(tmp_path: Path) -> None:
+    left = Segment(process_start=1).write(tmp_path / "token.1.a")
+    assert watched_processes(tmp_path) == []
+    assert segment_of(tmp_path, os.getpid()) is None
+    assert native.segments_sweep(tmp_path) == 1
+    assert not left.exists()
+
+
 def test_of_a_process_that_became_another_program_the_newest_counts(tmp_path: Path) -> None:
     Segment(log=log("old"), started_s_ago=9).write(tmp_path / "token.1.a")
     new = Segment(log=log("new"), started_s_ago=1).write(tmp_path / "token.1.b")

@@ -66,14 +66,32 @@ int gv_folder(char *out, size_t capacity) {
     return gv_folder_in(base, out, capacity);
 }
 
-/* A process that is only waiting to be reaped is gone. */
-bool gv_process_gone(uint32_t pid) {
-    char path[32], text[512];
-    snprintf(path, sizeof path, "/proc/%u/stat", pid);
-    size_t length = read_file(path, text, sizeof text - 1);
-    text[length] = '\0';
-    char *name_end = strrchr(text, ')');
-    return !name_end || name_end[1] == '\0' || name_end[2] == 'Z' || name_end[2] == 'X';
+/* What the kernel says of a process behind its name, which may hold anything: first its state. NULL: nothing.
+ * It is asked of the first thread, since emulators of other CPUs make up what it says of a process. */
+static const char *read_stat(uint32_t pid, char *text, size_t capacity) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%u/task/%u/stat", pid, pid);
+    text[read_file(path, text, capacity - 1)] = '\0';
+    const char *name_end = strrchr(text, ')');
+    return name_end && name_end[1] == ' ' ? name_end + 2 : NULL;
+}
+
+static uint64_t start_in(const char *stat) {
+    for (int field = 3; stat && field < 22; field++) {
+        stat = strchr(stat + 1, ' ');
+    }
+    return stat ? strtoull(stat, NULL, 10) : 0;
+}
+
+uint64_t gv_process_start(uint32_t pid) {
+    char text[512];
+    return start_in(read_stat(pid, text, sizeof text));
+}
+
+bool gv_process_gone(uint32_t pid, uint64_t start) {
+    char text[512];
+    const char *stat = read_stat(pid, text, sizeof text);
+    return !stat || *stat == 'Z' || *stat == 'X' || (start && start_in(stat) != start);
 }
 
 int gv_commit(int fd, uint64_t offset, uint64_t length) {

@@ -46,15 +46,30 @@ int gv_folder(char *out, size_t capacity) {
     return gv_folder_in(base, out, capacity);
 }
 
-/* A process that is only waiting to be reaped is gone. */
-bool gv_process_gone(uint32_t pid) {
+/* Returns 0 with what the kernel says of a process, or an errno: ESRCH if there is none. */
+static int ask_of(uint32_t pid, struct kinfo_proc *process) {
     int name[4] = {CTL_KERN, KERN_PROC, KERN_PROC_PID, (int)pid};
-    struct kinfo_proc process;
-    size_t size = sizeof process;
-    if (sysctl(name, 4, &process, &size, NULL, 0) != 0) {
-        return errno == ESRCH;
+    size_t size = sizeof *process;
+    if (sysctl(name, 4, process, &size, NULL, 0) != 0) {
+        return errno;
     }
-    return size == 0 || process.kp_proc.p_stat == SZOMB;
+    return size == 0 ? ESRCH : 0;
+}
+
+static uint64_t start_of(const struct kinfo_proc *process) {
+    const struct timeval *start = &process->kp_proc.p_starttime;
+    return (uint64_t)start->tv_sec * 1000000u + (uint64_t)start->tv_usec;
+}
+
+uint64_t gv_process_start(uint32_t pid) {
+    struct kinfo_proc process;
+    return ask_of(pid, &process) == 0 ? start_of(&process) : 0;
+}
+
+bool gv_process_gone(uint32_t pid, uint64_t start) {
+    struct kinfo_proc process;
+    int error = ask_of(pid, &process);
+    return error ? error == ESRCH : process.kp_proc.p_stat == SZOMB || (start && start_of(&process) != start);
 }
 
 /* F_PREALLOCATE only adds room behind a file's end, and holes are what is to be filled: so zeros are written, where

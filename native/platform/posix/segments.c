@@ -60,10 +60,10 @@ int gv_segment_open(const char *path, uint64_t *size, bool hold) {
     return fd;
 }
 
-bool gv_segment_abandoned(int fd, uint32_t pid) {
+bool gv_segment_abandoned(int fd, uint32_t pid, uint64_t start) {
     /* Both are asked: a program may close descriptors that it did not open, and a process may live in a
      * namespace where its number means another one. */
-    if (!gv_process_gone(pid)) {
+    if (!gv_process_gone(pid, start)) {
         return false;
     }
     bool alone = flock(fd, LOCK_EX | LOCK_NB) == 0;

@@ -140,12 +140,29 @@ void gv_set_last_error(uint64_t error) {
 
 /* --- other processes, and waiting --- */
 
-bool gv_process_gone(uint32_t pid) {
-    HANDLE process = OpenProcess(SYNCHRONIZE, FALSE, pid);
+static uint64_t start_of(HANDLE process) {
+    FILETIME began, ended, in_kernel, in_program;
+    return GetProcessTimes(process, &began, &ended, &in_kernel, &in_program)
+               ? (uint64_t)began.dwHighDateTime << 32 | began.dwLowDateTime
+               : 0;
+}
+
+uint64_t gv_process_start(uint32_t pid) {
+    HANDLE process = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pid);
+    if (!process) {
+        return 0;
+    }
+    uint64_t start = start_of(process);
+    CloseHandle(process);
+    return start;
+}
+
+bool gv_process_gone(uint32_t pid, uint64_t start) {
+    HANDLE process = OpenProcess(SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pid);
     if (!process) {
         return GetLastError() == ERROR_INVALID_PARAMETER; /* anything else is said of one that is there */
     }
-    bool gone = WaitForSingleObject(process, 0) == WAIT_OBJECT_0;
+    bool gone = WaitForSingleObject(process, 0) == WAIT_OBJECT_0 || (start && start_of(process) != start);
     CloseHandle(process);
     return gone;
 }

@@ -93,8 +93,8 @@ int gv_segment_open(const char *path, uint64_t *size, bool hold) {
     return gv_descriptor(file);
 }
 
-bool gv_segment_abandoned(int fd, uint32_t pid) {
-    if (!gv_process_gone(pid)) {
+bool gv_segment_abandoned(int fd, uint32_t pid, uint64_t start) {
+    if (!gv_process_gone(pid, start)) {
         return false;
     }
     /* A lock cannot be converted: for a moment nobody has this one. Whoever finds the segment abandoned just then does
