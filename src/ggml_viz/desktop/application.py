@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -100,6 +101,7 @@ class Application:
 
     def run(self) -> None:
         """Shows the window until it is closed."""
+        gc.freeze()  # what has been imported stays: searching it again and again would only hold up frames
         self.window.run()
 
     def close(self) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import imgui_bundle
 from imgui_bundle import hello_imgui, imgui, portable_file_dialogs
 
 from ggml_viz import system
 from ggml_viz.desktop.dialog import modal
+from ggml_viz.desktop.windowing import glfw
 from ggml_viz.desktop.workspace import Workspace
 
 TITLE = "Open a trace"
@@ -102,8 +102,3 @@ class Dropping:
     def _take(self, window: int, count: int, paths: Any) -> None:
         self._dropped([Path(os.fsdecode(paths[index])) for index in range(count)])
         hello_imgui.request_refresh()
-
-
-def glfw() -> ctypes.CDLL:
-    """The library that imgui-bundle makes its windows with."""
-    return ctypes.CDLL(str(Path(imgui_bundle.__file__).parent / system.GLFW))

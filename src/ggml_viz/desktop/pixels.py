@@ -112,7 +112,7 @@ def write_png(out: Path | BinaryIO, pixels: Pixels) -> None:
 
 def _function(name: str, *arguments: Any) -> Any:
     """A function of OpenGL, as the library that made the window finds it: others may speak to another driver."""
-    from ggml_viz.desktop.opening import glfw
+    from ggml_viz.desktop.windowing import glfw
 
     try:
         library = glfw()

@@ -224,6 +224,7 @@ class Window:
         self.frames.append((self._used_s * 1e3, self._took_s * 1e3))
         if self.first_frame is None:
             self.first_frame = time.monotonic()
+            _LOG.info("the window is shown")
             self._started()
 
     def _timed(self, draw: Callable[[], None]) -> Callable[[], None]:

@@ -1,14 +1,23 @@
-"""Whether this system can show a window, found out before one is made: imgui-bundle itself would only fail."""
+"""The library that makes windows, and whether it can here: found out beforehand, since imgui-bundle would only fail."""
 
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 
+import imgui_bundle
+
+from ggml_viz import system
 from ggml_viz.commands.view import INSTEAD
 from ggml_viz.errors import UserError
 
 _VISIBLE, _MAJOR = 0x00020004, 0x00022002
 _API_UNAVAILABLE, _VERSION_UNAVAILABLE, _FORMAT_UNAVAILABLE = 0x00010006, 0x00010007, 0x00010009
+
+
+def glfw() -> ctypes.CDLL:
+    """The library that imgui-bundle makes its windows with."""
+    return ctypes.CDLL(str(Path(imgui_bundle.__file__).parent / system.GLFW))
 
 
 def check_window() -> None:
@@ -17,8 +26,6 @@ def check_window() -> None:
     Raises:
         UserError: There is no display, or no OpenGL.
     """
-    from ggml_viz.desktop.opening import glfw
-
     try:
         library = glfw()
     except (OSError, KeyError) as error:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ggml_viz import native, system
-from ggml_viz.analysis.summary import Summary, summarize
 from ggml_viz.capture.segments import open_recorder
 from ggml_viz.model.attribution import load_rules
 from ggml_viz.model.growing import GrowingProcess, GrowingTrace
@@ -30,6 +29,7 @@ from ggml_viz.trace.reader import GrowingTrace as GrowingFile
 from ggml_viz.views.timeline import Timeline
 
 if TYPE_CHECKING:
+    from ggml_viz.analysis.summary import Summary
     from ggml_viz.trace.reader import ProcessTrace
 
 _LOG = logging.getLogger(__name__)
@@ -165,6 +165,8 @@ class Watch:
 
     def summary(self) -> Summary:
         """Its report so far, at most SUMMARY_S old."""
+        from ggml_viz.analysis.summary import summarize  # long to import: not before it is asked for
+
         with self.lock:
             if self._summary is None or time.monotonic() - self._summary[0] >= SUMMARY_S:
                 made = summarize(self.trace)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ggml_viz import native
 from ggml_viz.analysis.contents import command_line, wall_time
 from ggml_viz.analysis.registry import activity_of
-from ggml_viz.analysis.summary import Summary, summarize
 from ggml_viz.capture import control
 from ggml_viz.capture.files import default_path
 from ggml_viz.capture.segments import live_segments, open_recorder
@@ -46,6 +45,7 @@ from ggml_viz.views import tensor as tensor_view
 
 if TYPE_CHECKING:
     from ggml_viz.analysis.profile import Profile
+    from ggml_viz.analysis.summary import Summary
 
 _LOG = logging.getLogger("ggml_viz.sources")
 
@@ -246,6 +246,8 @@ class LiveSource(Source):
 
     def report(self, from_s: float | None = None, until_s: float | None = None) -> dict[str, Any]:
         """Of all since watching began, or of the runs of an interval, as far as they are kept."""
+        from ggml_viz.analysis.summary import summarize  # long to import: not before it is asked for
+
         if from_s is None and until_s is None:
             return self.summary().to_json()
         begin, end = from_s or 0.0, float("inf") if until_s is None else until_s

@@ -14,7 +14,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from ggml_viz.analysis.summary import Summary, summarize
 from ggml_viz.errors import UserError
 from ggml_viz.export.selection import Selection
 from ggml_viz.model.part import PartOfTrace
@@ -44,6 +43,7 @@ from ggml_viz.views.timeline import Timeline
 
 if TYPE_CHECKING:
     from ggml_viz.analysis.profile import Profile
+    from ggml_viz.analysis.summary import Summary
 
 SUFFIX = ".ggmlviz"
 
@@ -251,6 +251,8 @@ class TraceSource(Source):
 
     def report(self, from_s: float | None = None, until_s: float | None = None) -> dict[str, Any]:
         """Of all its runs, or of those that began in an interval."""
+        from ggml_viz.analysis.summary import summarize  # long to import: not before it is asked for
+
         if from_s is None and until_s is None:
             return self.summary().to_json()
         begin, end = from_s or 0.0, float("inf") if until_s is None else until_s
@@ -259,6 +261,8 @@ class TraceSource(Source):
 
     def summary(self) -> Summary:
         """The report, as a data class."""
+        from ggml_viz.analysis.summary import summarize  # long to import: not before it is asked for
+
         trace = self._trace()
         return self._once("summary", lambda: summarize(trace))
 
