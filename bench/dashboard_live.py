@@ -23,6 +23,8 @@ from bench.figure import Figure, bootstrap, ratio_of_medians
 from bench.figure import median as middle
 from bench.viewers import cpu_seconds, viewers
 
+# Of an answer: so many that reading prompts is no part of most rounds.
+TOKENS = 480
 CLIENTS, ROUNDS, ROUND_S, SETTLE_S = 4, 30, 3.0, 1.0
 MORE_VIEWERS, MORE_ROUNDS = 4, 4
 # From the 10 s that a follower is shown first to some tenth of a second, where each node is a span.
@@ -33,7 +35,7 @@ def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as name:
         record = [sys.executable, "-m", "ggml_viz", "run", "--quiet", "-o", Path(name) / "t.ggmlviz", "--"]
         program = runtimes.llama_cpp("llama-server")
-        with server.running(program, *record, slots=CLIENTS) as running, server.load(running, CLIENTS) as load:
+        with server.running(program, *record, slots=CLIENTS) as running, server.load(running, CLIENTS, TOKENS) as load:
             time.sleep(3)
             rates, shares = [], []
             with serving("--all") as served:
