@@ -65,6 +65,11 @@ def ratio_of_medians(rounds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
     return np.asarray(medians[..., 0] / medians[..., 1])
 
 
+def ratio_of_sums(rounds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The sum of column 0 over the sum of column 1: of rates over equal times, where rounds are short and many."""
+    return np.asarray(rounds[..., 0].sum(axis=-1) / rounds[..., 1].sum(axis=-1))
+
+
 def median(rounds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The median of column 0."""
     return np.asarray(np.median(rounds[..., 0], axis=-1))
