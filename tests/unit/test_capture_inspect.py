@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ggml_viz.capture.inspect import find_program, inspect_program
+from ggml_viz.capture.inspect import find_program, inspect_program, shut_out
 from ggml_viz.errors import UserError
 
 LIBRARY = """
@@ -96,6 +96,10 @@ def test_other_c_library_is_named(tmp_path: Path) -> None:
     obstacle = inspect_program(tmp_path / "program").obstacle
     assert obstacle
     assert "musl" in obstacle.message
+    # It would not start with the agent.
+    script = executable(tmp_path / "script", f"#!{tmp_path / 'program'}\n")
+    assert shut_out(tmp_path / "program") == shut_out(script) == obstacle
+    assert shut_out(Path(sys.executable)) is None
 
 
 def test_setuid_program_of_another_user_cannot_be_captured(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def only(folder: Path) -> WatchedProcess:
 
 def test_a_process_is_described(tmp_path: Path) -> None:
     Segment(
-        log=log(), heads=(100_000, 20), started_s_ago=200, dropped=3, definitions_dropped=4, recorder=os.getppid()
+        log=log(), heads=(100_000, 20), started_s_ago=200, dropped=3, definitions_dropped=4, recorder=os.getpid()
     ).write(tmp_path / "token.1.a")
     process = only(tmp_path)
     assert (process.pid, process.command, process.ggml) == (
@@ -42,7 +43,7 @@ def test_a_process_is_described(tmp_path: Path) -> None:
     )
     assert (process.method, process.detail, process.state) == ("preload", "thread", "recording")
     assert (process.records, process.dropped, process.definitions_dropped) == (100_020, 3, 4)
-    assert process.recorder == os.getppid()
+    assert process.recorder == os.getpid()
     assert ago(process.watched_s) == "3 min"
     assert process.now == Activity(None, 0, 0)
 
@@ -72,7 +73,7 @@ def test_what_it_does_now(tmp_path: Path) -> None:
 
 
 def test_dead_and_hidden_ones_are_not_listed(tmp_path: Path) -> None:
-    with subprocess.Popen(["true"]) as process:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     Segment(pid=process.pid).write(tmp_path / "token.1.a")
     Segment().write(tmp_path / ".token.2.a")

@@ -68,7 +68,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder, no file of the user's, no variables."""
     for name in [name for name in os.environ if name.startswith("GGML_VIZ_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("XDG_CONFIG_HOME", "APPDATA"):  # on Windows the latter
+        monkeypatch.setenv(name, str(tmp_path / "config"))
     monkeypatch.setenv("COLUMNS", "80")
     work = tmp_path / "work"
     work.mkdir()

@@ -98,14 +98,8 @@ def find_program(name: str, environment: Mapping[str, str] = os.environ) -> Path
 
 def inspect_program(path: Path, environment: Mapping[str, str] = os.environ) -> Program:
     """Inspects a program's files; nothing is executed."""
-    script, interpreter = None, _interpreter(path, environment)
-    if interpreter:
-        script, path = path, interpreter
-    for _ in range(_MOST_INTERPRETERS):
-        deeper = _interpreter(path, environment)
-        if not deeper:
-            break
-        path = deeper
+    named, path = path, _run_in_the_end(path, environment)
+    script = named if path != named else None
     try:
         if is_pe(path):
             return _inspect_pe(path, script, environment)
@@ -128,14 +122,24 @@ def inspect_program(path: Path, environment: Mapping[str, str] = os.environ) -> 
     return Program(path, script, obstacle, ggml, missing)
 
 
-def shut_out(path: Path) -> Obstacle | None:
-    """Why the system would not let the agent into a program, where it says so before the program is started.
+def shut_out(path: Path, environment: Mapping[str, str] = os.environ) -> Obstacle | None:
+    """Why a program would end at once with the agent, or run without it, where that is known before it is started.
 
     Args:
         path: The program, or a script.
+        environment: In which a script's interpreter is looked for.
     """
-    if not system.RUNS_MACHO:
-        return None
+    if system.RUNS_MACHO:
+        return _closed_by_the_system(path)
+    program = _run_in_the_end(path, environment)
+    try:
+        return _other_c_library(program, read_elf(program)) if is_elf(program) else None
+    except (OSError, ElfError):
+        return None  # the system says better what is wrong with it
+
+
+def _closed_by_the_system(path: Path) -> Obstacle | None:
+    """What macOS says of a program, or of a script's first interpreter."""
     words = _first_line(path)
     started = Path(words[0]) if words else path
     try:
@@ -172,6 +176,16 @@ def _interpreter(path: Path, environment: Mapping[str, str]) -> Path | None:
         found = shutil.which(named, path=environment.get("PATH", os.defpath)) if named else None
         return Path(found) if found else Path(words[0])
     return Path(words[0])
+
+
+def _run_in_the_end(path: Path, environment: Mapping[str, str]) -> Path:
+    """The program that is run for a script; of a program, itself."""
+    for _ in range(_MOST_INTERPRETERS + 1):
+        interpreter = _interpreter(path, environment)
+        if not interpreter:
+            break
+        path = interpreter
+    return path
 
 
 def own_machine() -> str:
@@ -299,11 +313,14 @@ def _cannot_preload(path: Path, elf: Elf) -> Obstacle | None:
             f"{path} is statically linked: nothing can be preloaded into it.",
             "If it computes with ggml, use a build with shared libraries (llama.cpp: cmake -DBUILD_SHARED_LIBS=ON).",
         )
-    if "ld-musl" in elf.interpreter:
-        return Obstacle(
-            f"{path} uses the C library musl; the agent needs glibc.", "Run it where glibc is, for example on Debian."
-        )
-    return _runs_privileged(path)
+    return _other_c_library(path, elf) or _runs_privileged(path)
+
+
+def _other_c_library(path: Path, elf: Elf) -> Obstacle | None:
+    """Its dynamic linker would not do without a library that is to be preloaded, and end the program."""
+    if "ld-musl" not in (elf.interpreter or ""):
+        return None
+    return Obstacle(f"{path} uses the C library musl; the agent needs glibc.", "Use a build of it for glibc.")
 
 
 def _runs_privileged(path: Path) -> Obstacle | None:
