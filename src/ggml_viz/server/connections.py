@@ -35,12 +35,12 @@ class BoundedProtocol(H11Protocol):
         super().connection_made(transport)
         self._made_at = self.loop.time()
         self._await_head()
-        # What was cut off a moment ago is still among them, and does not count.
-        there = [c for c in self.connections if not c.transport.is_closing()]
-        if len(there) > limits.MAX_CONNECTIONS:
-            silent = [c for c in there if isinstance(c, BoundedProtocol) and c is not self and c._is_silent]
+        if len(self.connections) > limits.MAX_CONNECTIONS:
+            silent = [c for c in self.connections if isinstance(c, BoundedProtocol) and c is not self and c._is_silent]
             oldest = min(silent, key=lambda connection: connection._made_at, default=self)
             oldest.transport.abort()
+            # It is told of that only when all who wait have been let in: until then they would be looked through again.
+            self.connections.discard(oldest)
 
     def data_received(self, data: bytes) -> None:
         """Some bytes: if they begin a request, its head has to end soon."""

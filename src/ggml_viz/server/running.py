@@ -25,7 +25,8 @@ from ggml_viz.sources.source import Catalog
 
 _LOG = logging.getLogger("ggml_viz.server")
 
-_BACKLOG = 256
+# Whom the system finds no place for tries again a second later, then after two more: a flood must not fill it.
+_BACKLOG = 2048
 _KEEP_ALIVE_S = 15
 _PING_S = 20.0
 _HEAD_BYTES = 16 << 10
