@@ -24,7 +24,7 @@ from tests.support.tiny import Tiny
 from bench.figure import Figure, bootstrap, median
 from bench.viewers import cpu_seconds
 
-SPANS, STARTS, IDLE_S, FOLLOW_S = 20_000_000, 5, 20.0, 20.0
+SPANS, STARTS, IDLE_S, FOLLOW_S = 20_000_000, 15, 20.0, 20.0
 # From the whole trace to a single node: each notch of the wheel takes some fifth away.
 NOTCHES = 120
 # Runs a second of a graph of 32 nodes on one thread: with the runs' own records more than half a million records a
