@@ -32,10 +32,12 @@ def only(folder: Path) -> WatchedProcess:
 
 
 def test_a_process_is_described(tmp_path: Path) -> None:
-    Segment(
-        log=log(), heads=(100_000, 20), started_s_ago=200, dropped=3, definitions_dropped=4, recorder=os.getpid()
-    ).write(tmp_path / "token.1.a")
-    process = only(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as recorder:
+        Segment(
+            log=log(), heads=(100_000, 20), started_s_ago=200, dropped=3, definitions_dropped=4, recorder=recorder.pid
+        ).write(tmp_path / "token.1.a")
+        process = only(tmp_path)
+        recorder.kill()
     assert (process.pid, process.command, process.ggml) == (
         os.getpid(),
         "llama-server -m x",
@@ -43,7 +45,7 @@ def test_a_process_is_described(tmp_path: Path) -> None:
     )
     assert (process.method, process.detail, process.state) == ("preload", "thread", "recording")
     assert (process.records, process.dropped, process.definitions_dropped) == (100_020, 3, 4)
-    assert process.recorder == os.getpid()
+    assert process.recorder == recorder.pid != process.pid
     assert ago(process.watched_s) == "3 min"
     assert process.now == Activity(None, 0, 0)
 
