@@ -103,6 +103,6 @@ $(PACKAGE): pyproject.toml hatch_build.py $(NATIVE) | $(BIN)/python
 # And what the tests and the linters need.
 $(DEV): pyproject.toml hatch_build.py | $(BIN)/python
 	tools/need-commands g++:g++ cmake:cmake ninja:ninja-build chromium:chromium tmux:tmux prometheus:prometheus Xvfb:xvfb \
-		/usr/lib/wine/wine64:wine64 qemu-aarch64-static:qemu-user-static
+		/usr/lib/wine/wine64:wine64 qemu-aarch64-static:qemu-user-static /lib/ld-musl-$(shell uname -m).so.1:musl
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]'
 	touch $@ $(PACKAGE)

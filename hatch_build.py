@@ -70,7 +70,8 @@ def _linux(cpu: str) -> Target:
     return Target(
         system=LINUX,
         zig=f"{cpu}-linux-gnu.2.17",
-        tag=f"manylinux_2_17_{cpu}",
+        # Of a C library it wants only what both have; tests/integration/test_musl.py watches over that.
+        tag=f"manylinux_2_17_{cpu}.musllinux_1_2_{cpu}",
         library="libggml_viz_{}.so",
         # What the agent refers to by a hooked name is its own function, also where it is not first in the order.
         flags=("-fPIC", "-Wl,--as-needed", "-Wl,-z,now", "-Wl,-z,defs", "-Wl,-Bsymbolic"),

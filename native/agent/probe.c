@@ -190,7 +190,7 @@ static int find_buffer(const struct gv_runtime *r, const struct specimens *s) {
 
 /* A forged backend, each word a different function: which one is called tells the place of what was asked. */
 #define FORGED_WORDS 32
-static __thread int called_word, calls;
+GV_THREAD_LOCAL int called_word, calls;
 #define EIGHT(X, n) X(n##0) X(n##1) X(n##2) X(n##3) X(n##4) X(n##5) X(n##6) X(n##7)
 #define ALL_WORDS(X) EIGHT(X, 0) EIGHT(X, 1) EIGHT(X, 2) EIGHT(X, 3)
 /* 1: the copy was made, so that ggml does not go on to make it itself. */

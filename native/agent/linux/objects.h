@@ -21,6 +21,7 @@ struct gv_object {
     uintptr_t low, high;
     const ElfW(Phdr) * segments;
     uint32_t segment_count;
+    bool is_program;
 };
 
 /* Fills `object` from what dl_iterate_phdr passes. False, but filled, for what is no file of its own (the vDSO). */

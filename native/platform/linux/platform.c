@@ -1,4 +1,5 @@
 /* Linux: /dev/shm for segments, /proc for what is known of processes, the counter where the kernel itself trusts it. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -137,4 +138,21 @@ bool gv_wait_exit(intptr_t process, uint64_t ns) {
     struct pollfd descriptor = {.fd = (int)process, .events = POLLIN};
     struct timespec time = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
     return ppoll(&descriptor, 1, &time, NULL) > 0;
+}
+
+/* What tells glibc whose function it is: should this library be unloaded, it is not to be called any more. */
+extern void *__dso_handle __attribute__((weak, visibility("hidden")));
+
+/* pthread_atfork is linked in with glibc, and then wants a name that musl does not have: neither is named. */
+void gv_on_fork(void (*in_child)(void)) {
+    typedef void handler(void);
+    int (*of_glibc)(handler *, handler *, handler *, void *);
+    int (*of_musl)(handler *, handler *, handler *);
+    *(void **)&of_glibc = dlsym(RTLD_DEFAULT, "__register_atfork");
+    *(void **)&of_musl = dlsym(RTLD_DEFAULT, "pthread_atfork");
+    if (of_glibc) {
+        of_glibc(NULL, NULL, in_child, &__dso_handle ? __dso_handle : NULL);
+    } else if (of_musl) {
+        of_musl(NULL, NULL, in_child);
+    }
 }

@@ -150,3 +150,7 @@ bool gv_wait_exit(intptr_t process, uint64_t ns) {
     uint64_t ms = (ns + 999999u) / 1000000u;
     return poll(&descriptor, 1, ms < INT_MAX ? (int)ms : INT_MAX) > 0;
 }
+
+void gv_on_fork(void (*in_child)(void)) {
+    pthread_atfork(NULL, NULL, in_child);
+}

@@ -70,10 +70,6 @@ void gv_undisturbed(void (*function)(void)) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void gv_on_fork(void (*in_child)(void)) {
-    pthread_atfork(NULL, NULL, in_child);
-}
-
 uint64_t gv_last_error(void) {
     return (uint64_t)errno;
 }

@@ -49,6 +49,11 @@ class Elf:
     search: tuple[str, ...] = ()
     called: frozenset[str] = frozenset()
 
+    @property
+    def uses_musl(self) -> bool:
+        """Whether it is a program for the C library musl."""
+        return "ld-musl" in (self.interpreter or "")
+
 
 def is_elf(path: Path) -> bool:
     """Whether the file begins as ELF files do."""

@@ -30,6 +30,8 @@ NODE_CALL = "ggml_cpu_extra_compute_forward"
 
 _MOST_INTERPRETERS = 5  # as many as Linux follows
 _MOST_LIBRARIES = 1000
+# What musl has in itself, under these names and with whatever ending.
+_IN_MUSL = ("libc.", "libpthread.", "librt.", "libm.", "libdl.", "libutil.", "libxnet.")
 _PROTECTED = ("/System/", "/bin/", "/sbin/", "/usr/")  # by macOS
 GGML_TEXT = b"GGML_ASSERT("  # stays in a program even when its symbols are stripped
 
@@ -122,24 +124,10 @@ def inspect_program(path: Path, environment: Mapping[str, str] = os.environ) -> 
     return Program(path, script, obstacle, ggml, missing)
 
 
-def shut_out(path: Path, environment: Mapping[str, str] = os.environ) -> Obstacle | None:
-    """Why a program would end at once with the agent, or run without it, where that is known before it is started.
-
-    Args:
-        path: The program, or a script.
-        environment: In which a script's interpreter is looked for.
-    """
-    if system.RUNS_MACHO:
-        return _closed_by_the_system(path)
-    program = _run_in_the_end(path, environment)
-    try:
-        return _other_c_library(program, read_elf(program)) if is_elf(program) else None
-    except (OSError, ElfError):
-        return None  # the system says better what is wrong with it
-
-
-def _closed_by_the_system(path: Path) -> Obstacle | None:
-    """What macOS says of a program, or of a script's first interpreter."""
+def shut_out(path: Path) -> Obstacle | None:
+    """Why a program, or a script's first interpreter, would run without the agent, where the system says so: macOS."""
+    if not system.RUNS_MACHO:
+        return None
     words = _first_line(path)
     started = Path(words[0]) if words else path
     try:
@@ -313,14 +301,7 @@ def _cannot_preload(path: Path, elf: Elf) -> Obstacle | None:
             f"{path} is statically linked: nothing can be preloaded into it.",
             "If it computes with ggml, use a build with shared libraries (llama.cpp: cmake -DBUILD_SHARED_LIBS=ON).",
         )
-    return _other_c_library(path, elf) or _runs_privileged(path)
-
-
-def _other_c_library(path: Path, elf: Elf) -> Obstacle | None:
-    """Its dynamic linker would not do without a library that is to be preloaded, and end the program."""
-    if "ld-musl" not in (elf.interpreter or ""):
-        return None
-    return Obstacle(f"{path} uses the C library musl; the agent needs glibc.", "Use a build of it for glibc.")
+    return _runs_privileged(path)
 
 
 def _runs_privileged(path: Path) -> Obstacle | None:
@@ -340,7 +321,7 @@ def _linked_ggml(
     """Follows what the program is linked with, as the dynamic linker would, and picks what has to do with ggml."""
     found: list[GgmlObject] = []
     missing: list[str] = []
-    folders = _library_folders(environment)
+    folders = _library_folders(elf, environment)
     seen: set[str] = set()
     queue = [(path, elf)]
     while queue and len(seen) < _MOST_LIBRARIES:
@@ -348,7 +329,7 @@ def _linked_ggml(
         if any(name.startswith("ggml_") for name in read.called):
             found.append(GgmlObject(at, not GRAPH_CALLS.isdisjoint(read.called), NODE_CALL in read.called))
         for name in read.needed:
-            if name in seen:
+            if name in seen or (elf.uses_musl and name.startswith(_IN_MUSL)):
                 continue
             seen.add(name)
             library = _find_library(name, [*_own_folders(at, read), *folders], read.machine)
@@ -376,9 +357,15 @@ def _own_folders(path: Path, elf: Elf) -> list[str]:
     return [folder.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for folder in elf.search]
 
 
-def _library_folders(environment: Mapping[str, str]) -> list[str]:
-    """Where the dynamic linker looks, its cache replaced by what the cache is made from."""
+def _library_folders(program: Elf, environment: Mapping[str, str]) -> list[str]:
+    """Where a program's dynamic linker looks, glibc's cache replaced by what the cache is made from."""
     folders = [folder for folder in environment.get("LD_LIBRARY_PATH", "").replace(";", ":").split(":") if folder]
+    if program.uses_musl:
+        try:
+            own = Path(f"/etc/ld-musl-{platform.machine()}.path").read_text(errors="replace")
+        except OSError:
+            own = "/lib:/usr/local/lib:/usr/lib"
+        return folders + own.replace(":", " ").split()
     for configuration in ["/etc/ld.so.conf", *sorted(glob.glob("/etc/ld.so.conf.d/*.conf"))]:
         try:
             lines = Path(configuration).read_text(errors="replace").splitlines()

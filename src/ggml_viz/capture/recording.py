@@ -71,7 +71,7 @@ def record(
         UserError: The program cannot be started (exit status 126, 127), or the trace not be written (125).
     """
     program = find_program(command[0], environment)
-    if obstacle := shut_out(program, environment):
+    if obstacle := shut_out(program):
         raise UserError(obstacle.message, obstacle.hint, exit_status=126)
     spare_other_files(path)
     token = token or new_token()

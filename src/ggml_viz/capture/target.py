@@ -63,8 +63,11 @@ def _check_program(pid: int, path: Path) -> None:
             f"process {pid} is linked fully statically: nothing can be loaded into it",
             "Use a build that loads the C library dynamically; ggml itself may be linked statically.",
         )
-    if "ld-musl" in elf.interpreter:
-        raise UserError(f"process {pid} uses the C library musl; the agent needs glibc")
+    if elf.uses_musl:
+        raise UserError(
+            f"process {pid} uses the C library musl, which loads the agent only when a program starts",
+            "Start it with the agent: ggml-viz run -- PROGRAM …",
+        )
 
 
 def _has_ggml(process: Process) -> bool:
