@@ -55,6 +55,7 @@ def test_running_program_is_recorded_for_a_while(tiny: Tiny, tmp_path: Path) -> 
     with started(tiny("load", "input")) as (process, pid):
         done = attach(pid, "--duration", "0.5", "-o", trace)
         assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith(f"recording process {pid}, Ctrl-C ends that\n")
         assert "captured by attach, all threads" in done.stderr
         assert f"process {pid} runs on, unwatched" in done.stderr
         assert_whole(trace)

@@ -188,6 +188,43 @@ def test_exit_statuses_and_refusals(windows: Windows) -> None:
         assert "Traceback" not in ended[2]
 
 
+def test_ctrl_c_is_the_programs(windows: Windows) -> None:
+    rounds = (windows_path(python()), program("silero_rounds.py"), "jfk.wav", "never")
+    bare, bare_said = pressed(windows, *rounds)
+    assert bare == 0xC000013A
+    status, said = pressed(
+        windows, windows_path(python()), *GGML_VIZ[1:], "run", "-o", "pressed.ggmlviz", "--", *rounds
+    )
+    assert status == bare
+    assert said.count("Traceback") == bare_said.count("Traceback") == 1
+    assert "0 lost" in said
+    (process,) = report(windows.folder / "pressed.ggmlviz")["trace"]["processes"]
+    assert process["end"] == "ended"
+
+
+def test_ctrl_c_ends_an_attachment_alone(windows: Windows) -> None:
+    with windows.start("python", program("silero_rounds.py"), "jfk.wav", "enough") as running:
+        assert running.stdout is not None
+        pid = running.stdout.readline().strip()
+        attach = (windows_path(python()), *GGML_VIZ[1:], "attach", pid, "-o", "until.ggmlviz")
+        status, words = pressed(windows, *attach)
+        (windows.folder / "enough").touch()
+        said = json.loads(running.communicate(timeout=60)[0])
+    assert status == 0, words
+    assert f"process {pid} runs on, unwatched" in words
+    assert "Traceback" not in words
+    assert running.returncode == 0
+    assert 0 < graphs(report(windows.folder / "until.ggmlviz")) < said["chunks"]
+
+
+def pressed(windows: Windows, *command: str) -> tuple[int, str]:
+    """The exit status of a program at which Ctrl-C was pressed, and all that it wrote."""
+    done = windows.run("python", program("pressed.py"), *command, timeout_s=60)
+    assert done.status == 0, done.stderr
+    status, said = json.loads(done.stdout)
+    return status, said
+
+
 def test_help_needs_nothing_but_what_is_installed_always(windows: Windows) -> None:
     done = windows.run(*GGML_VIZ, "--help")
     assert done.status == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,13 @@ class Attachment:
     ended: bool
 
 
-def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = None) -> Attachment:
+def attach(
+    pid: int,
+    path: Path,
+    settings: Settings,
+    duration_s: float | None = None,
+    begun: Callable[[], None] = lambda: None,
+) -> Attachment:
     """Brings the agent into a running process, or wakes the one that is there, and records what it sees.
 
     Ends after the duration, by a signal that asks for it, or with the process. The agent then idles: the process runs
@@ -52,6 +58,7 @@ def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = 
         path: The trace; overwritten. Removed again if nothing was computed.
         settings: What is to be recorded, and how large the trace may grow.
         duration_s: How long to record, from the moment that the agent has answered; None: until something else ends it.
+        begun: Called once the agent has answered.
 
     Raises:
         UserError: The process cannot be attached to, is being recorded already, or the trace cannot be written.
@@ -70,7 +77,7 @@ def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = 
             if not segment:
                 system.inject(pid, native.agent_path())
             with _end_on_signal() as asked_to_end:
-                ended = _record(recorder, pid, duration_s, asked_to_end)
+                ended = _record(recorder, pid, duration_s, asked_to_end, begun)
                 status = recorder.close()
     finally:
         if status is None:
@@ -81,7 +88,13 @@ def attach(pid: int, path: Path, settings: Settings, duration_s: float | None = 
     return Attachment(target, path if status.records else None, status, ended)
 
 
-def _record(recorder: native.Recorder, pid: int, duration_s: float | None, asked_to_end: list[int]) -> bool:
+def _record(
+    recorder: native.Recorder,
+    pid: int,
+    duration_s: float | None,
+    asked_to_end: list[int],
+    begun: Callable[[], None],
+) -> bool:
     """Records until there is a reason to end; returns whether the process has ended."""
     try:
         end = system.ProcessEnd(pid)
@@ -101,6 +114,7 @@ def _record(recorder: native.Recorder, pid: int, duration_s: float | None, asked
                 raise UserError(f"process {pid} is being recorded already, by {whose}", "See: ggml-viz ps")
             if answered is None and status.processes:
                 answered = now
+                begun()
             if answered is None and now - started > _ANSWER_S:
                 raise UserError(
                     f"the agent was loaded into process {pid}, but did not answer within {_ANSWER_S:.0f} s",

@@ -43,7 +43,12 @@ def run(args: argparse.Namespace) -> int:
     """Attaches, records, reports."""
     settings: Settings = args.settings
     path = settings.output.file or default_path(system.name_of(args.pid) or "program")
-    attachment = attach(args.pid, path, settings, args.duration)
+
+    def begun() -> None:
+        if settings.output.report:
+            print(f"recording process {args.pid}, Ctrl-C ends that", file=sys.stderr)
+
+    attachment = attach(args.pid, path, settings, args.duration, begun)
     if attachment.path is None:
         raise UserError(*_why_nothing(attachment))
     print_recorded(attachment.path, attachment.status, settings)
