@@ -451,6 +451,10 @@ def _mapped(folder: Path, code: bool) -> tuple[str, ...]:
 
 # --- attaching ---
 
+_INSTALL_INJECTOR = "pip install pyinjector"
+if platform.machine() != "x86_64":
+    _INSTALL_INJECTOR += " (which needs a C compiler here)"
+
 
 def inject(pid: int, agent: Path) -> None:
     """Loads the agent into a process; it does the rest on a thread of its own.
@@ -462,9 +466,7 @@ def inject(pid: int, agent: Path) -> None:
         from pyinjector import InjectorError
         from pyinjector import inject as load_library
     except ImportError:
-        raise UserError(
-            "attaching needs the package pyinjector, which is not installed", "pip install pyinjector"
-        ) from None
+        raise UserError("attaching needs the package pyinjector, which is not installed", _INSTALL_INJECTOR) from None
     try:
         load_library(quiet_thread(pid), str(agent))
     except InjectorError as error:
@@ -495,7 +497,7 @@ def quiet_thread(pid: int) -> int:
 def attach_obstacle() -> str | None:
     """What keeps this user from attaching to processes of their own, as far as the system says; None: nothing."""
     if importlib.util.find_spec("pyinjector") is None:
-        return "the package pyinjector is missing (pip install pyinjector)"
+        return f"the package pyinjector is missing: {_INSTALL_INJECTOR}"
     return None if _may_trace() else _SCOPES.get(_ptrace_scope())
 
 
