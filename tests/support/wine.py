@@ -18,7 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from tests.support.runtimes import ROOT, cache_folder, call, node_command, once
+from tests.support import runtimes
+from tests.support.runtimes import cache_folder, call, node_command, once
+from tools import wheels
 
 WINE = "/usr/lib/wine/wine64"
 
@@ -158,11 +160,11 @@ def compile(target: Path, source: Path) -> Path:
 
 
 def package(folder: Path) -> Path:
-    """A copy of the package in `folder`, with the native libraries for Windows: what is to be on PYTHONPATH."""
+    """The wheel for Windows, installed into a folder of `folder`: what is to be on PYTHONPATH."""
     made = folder / "package"
-    without = shutil.ignore_patterns("__pycache__", "_native", "dashboard")
-    shutil.copytree(ROOT / "src" / "ggml_viz", made / "ggml_viz", ignore=without)
-    call(sys.executable, ROOT / "hatch_build.py", "windows-x86_64", made / "ggml_viz" / "_native")
+    with tempfile.TemporaryDirectory() as built:
+        wheels.build_wheels(Path(built), ["windows-x86_64"])
+        runtimes.install_foreign(made, next(Path(built).iterdir()), "3.13", ("win_amd64",))
     return made
 
 
