@@ -248,15 +248,15 @@ static void start_drainer(const char *output_path) {
         gv_writer_close(&drainer.writer);
         return;
     }
-    atomic_store(&gv_segment->recorder, gv_process_id());
+    atomic_store(&gv_segment->recorder, gv_process_word(gv_process_id()));
     drainer.running = true;
     gv_thread_start(drain_loop);
 }
 
 /* Whether a recorder outside has ended its recording, or died. One that has not come yet still will. */
 static bool is_given_up(void) {
-    uint32_t recorder = atomic_load(&gv_segment->recorder);
-    return recorder ? gv_process_gone(recorder, 0) : atomic_load(&gv_segment->control) & GV_CONTROL_STOPPED;
+    uint64_t recorder = atomic_load(&gv_segment->recorder);
+    return recorder ? !gv_process_of(recorder) : atomic_load(&gv_segment->control) & GV_CONTROL_STOPPED;
 }
 
 static void finish(void) {

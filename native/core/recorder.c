@@ -54,20 +54,21 @@ static void path_of(const struct gv_recorder *recorder, const char *name, char *
 
 /* Takes the segment for this recorder. Returns 0, or the living process that records it already. */
 static uint32_t claim(struct gv_segment *segment) {
-    uint32_t holder = 0, own = gv_process_id();
+    uint64_t holder = 0, own = gv_process_word(gv_process_id());
     for (int tries = 0; tries < 100; tries++) { /* a word that never stays the same is nobody's claim */
         if (atomic_compare_exchange_strong(&segment->recorder, &holder, own)) {
             return 0;
         }
-        if (holder && !gv_process_gone(holder, 0)) {
-            return holder;
+        uint32_t process = gv_process_of(holder);
+        if (process) {
+            return process;
         }
     }
-    return holder ? holder : UINT32_MAX;
+    return UINT32_MAX;
 }
 
 static void release(struct gv_segment *segment) {
-    uint32_t own = gv_process_id();
+    uint64_t own = gv_process_word(gv_process_id());
     atomic_compare_exchange_strong(&segment->recorder, &own, 0);
 }
 

@@ -67,11 +67,10 @@ static bool is_active(const struct gv_now *now, uint32_t run) {
 
 void gv_view_now(const struct gv_view *view, struct gv_now *now) {
     const struct gv_segment *s = view->segment;
-    uint32_t recorder = atomic_load(&s->recorder);
     *now = (struct gv_now){
         .ticks = gv_ticks(),
         .control = atomic_load(&s->control),
-        .recorder = recorder && !gv_process_gone(recorder, 0) ? recorder : 0,
+        .recorder = gv_process_of(atomic_load(&s->recorder)),
     };
     take_runs(s, now);
     for (uint32_t i = 0; i < view->ring_count && now->worker_count < GV_NOW_WORKERS; i++) {
@@ -100,11 +99,10 @@ int gv_segment_describe(const char *path, struct gv_segment_state *out) {
         return error;
     }
     const struct gv_segment *s = view.segment;
-    uint32_t recorder = atomic_load(&s->recorder);
     *out = (struct gv_segment_state){
         .pid = s->pid,
         .control = atomic_load(&s->control),
-        .recorder = recorder && !gv_process_gone(recorder, 0) ? recorder : 0,
+        .recorder = gv_process_of(atomic_load(&s->recorder)),
         .phase = active_phase(s),
         .start_wall_ns = s->start_wall_ns,
         .dropped = atomic_load_explicit(&s->records_dropped, memory_order_relaxed),

@@ -31,6 +31,12 @@ uint64_t gv_process_start(uint32_t pid);
 /* True if there is no process `pid` that began at `start` (0: whenever), or it is only waiting to be reaped. */
 bool gv_process_gone(uint32_t pid, uint64_t start);
 
+/* A process in one word, for atomics: its number, and above it the lower half of when it began. */
+uint64_t gv_process_word(uint32_t pid);
+
+/* The number of the process that a word stands for, if it is still there; else 0. */
+uint32_t gv_process_of(uint64_t word);
+
 void *gv_map(int fd, uint64_t size);
 void gv_unmap(void *address, uint64_t size);
 void gv_close(int fd);

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define GV_SEGMENT_MAGIC "GGMLVIZS" /* 8 bytes, no terminator */
-#define GV_SEGMENT_VERSION 4u
+#define GV_SEGMENT_VERSION 5u
 #define GV_PAGE 4096u
 #define GV_ACTIVE_RUNS 16u
 #define GV_SECONDS 4u
@@ -175,11 +175,11 @@ struct gv_segment {
     _Atomic uint64_t definitions_dropped; /* definitions that found the log full */
     _Atomic uint64_t records_dropped;     /* records that found no ring to claim */
     _Atomic uint64_t records_skipped;     /* records left out on request: event limit, filters */
-    _Atomic uint32_t recorder;            /* process that drains the segment into a trace; 0: nobody does */
-    _Atomic uint32_t recording;           /* rises when a recorder begins anew, after it has left new settings */
+    _Atomic uint64_t recorder;            /* gv_process_word of who drains the segment into a trace; 0: nobody does */
     struct gv_second seconds[GV_SECONDS];
-    uint64_t process_start; /* as gv_process_start has it: systems give a number again */
-    uint64_t padding[1];
+    uint64_t process_start;     /* as gv_process_start has it: systems give a number again */
+    _Atomic uint32_t recording; /* rises when a recorder begins anew, after it has left new settings */
+    uint32_t padding[1];
     struct gv_active_run active[GV_ACTIVE_RUNS];
 };
 _Static_assert(offsetof(struct gv_segment, active) % 64 == 0, "active runs start on a cache line");

@@ -147,7 +147,7 @@ static void record_again(void) {
         struct gv_recorder *recorder = gv_recorder_open(folder, "mine.1", trace_path, &late, &error);
         gv_recorder_drain(recorder, -1, 1, &status);
         CHECK_EQUAL(status.processes, 1);
-        CHECK_EQUAL(atomic_load(&view.segment->recorder), getpid());
+        CHECK_EQUAL((uint32_t)atomic_load(&view.segment->recorder), getpid());
         CHECK_EQUAL(atomic_load(&view.segment->recording), i);
         CHECK(!(atomic_load(&view.segment->control) & (GV_CONTROL_STOPPED | GV_CONTROL_PAUSED)));
         put(&view, 0, &record);
@@ -226,6 +226,22 @@ static void refused(void) {
     unlink("segments/mine.1");
 }
 
+/* Systems give a number again: who has it now is not who recorded. */
+static void number_given_again(void) {
+    int error = 0;
+    struct gv_view view = make_segment("segments/mine.1", 1, 8, (uint32_t)getpid());
+    struct gv_recorder_status status;
+    uint64_t parent = gv_process_word((uint32_t)getppid());
+    CHECK_EQUAL(gv_process_of(parent), getppid());
+    atomic_store(&view.segment->recorder, parent ^ 1ull << 32);
+    struct gv_recorder *recorder = gv_recorder_open(folder, "mine", trace_path, &late, &error);
+    gv_recorder_drain(recorder, -1, 1, &status);
+    CHECK(status.processes == 1 && status.refused == 0);
+    gv_recorder_close(recorder, &status);
+    gv_view_close(&view);
+    unlink("segments/mine.1");
+}
+
 static void messages(void) {
     int error = 0;
     struct gv_recorder *recorder = gv_recorder_open(folder, "mine", trace_path, &plain, &error);
@@ -268,6 +284,7 @@ int main(void) {
     record_again();
     look_on();
     refused();
+    number_given_again();
     messages();
     sweep();
     CHECK_EQUAL(rmdir(folder), 0);

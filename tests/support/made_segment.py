@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PAGE = 4096
-VERSION = 4
+VERSION = 5
 RINGS, RING_RECORDS, RING_BYTES, RECORD_BYTES = 2, 8, 128, 32
 SIZE = 3 * PAGE + RINGS * RING_RECORDS * RECORD_BYTES
 SECONDS, PROCESS_START, ACTIVE = 144, 304, 320  # offsets in the header
