@@ -7,12 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support import runtimes
+from tests.support.dashboard import Serving, looked_at
 from tests.support.wine import Ran, Windows, compile, node_llama_cpp, python, windows_path
 
 from ggml_viz.model.trace import Trace
@@ -149,6 +151,42 @@ def test_attaching_in_the_middle_of_a_run(windows: Windows) -> None:
     first = report(windows.folder / "attached.ggmlviz")
     assert 0 < graphs(first) <= said["chunks"]
     assert first["trace"]["lost"] == 0
+
+
+def test_running_program_is_shown_in_a_browser(windows: Windows, silero: Recorded) -> None:
+    """And a trace beside it, which answers SQL."""
+    rounds = (windows_path(python()), program("silero_rounds.py"), "jfk.wav", "seen")
+    run = (*GGML_VIZ, "run", "--quiet", "-o", "shown.ggmlviz", "--", *rounds)
+    serve = (*GGML_VIZ, "serve", "--all", silero.trace.name, "--port", "0")
+    with windows.start(*run) as running, windows.start(*serve) as process:
+        assert running.stdout is not None
+        assert process.stderr is not None
+        pid = int(running.stdout.readline())
+        served = Serving(process, process.stderr.readline().split()[0])
+        live, trace = served.source("live", "running"), served.source("trace", "ready")
+        assert live["pid"] == pid
+        counted = asked(served, f"/sources/{trace['id']}/sql", {"query": "select count(*) from runs"})
+        assert counted["rows"] == [[graphs(silero.report)]]
+        with looked_at(f"{served.url}#/{live['id']}/overview") as looked:
+            looked.page.get_by_text("MUL_MAT").first.wait_for()
+            asked(served, f"/sources/{live['id']}/control", {"action": "pause"})
+            assert served.source("live", "paused")["pid"] == pid
+            asked(served, f"/sources/{live['id']}/control", {"action": "resume"})
+        assert not looked.errors
+        (windows.folder / "seen").touch()
+        assert served.source("live", "ended")["records"] > 0
+        said = json.loads(running.communicate(timeout=60)[0])
+    assert running.returncode == 0
+    assert 0 < graphs(report(windows.folder / "shown.ggmlviz")) <= said["chunks"]
+
+
+def asked(served: Serving, path: str, body: dict[str, str]) -> dict[str, Any]:
+    """What a server answers to something that is posted."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{served.url}api/v1{path}", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as response:
+        answer: dict[str, Any] = json.load(response)
+    return answer
 
 
 def test_exit_statuses_and_refusals(windows: Windows) -> None:
