@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ggml_viz import system
+from ggml_viz.desktop import INSTEAD
 from ggml_viz.errors import UserError, need_extra
 from ggml_viz.settings import Settings, add_ui_arguments
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 NAME = "view"
 HELP = "show traces and running processes in a window"
-INSTEAD = "Without a screen: ggml-viz serve (in a browser) or ggml-viz top (in a terminal)."
 _LIBRARIES = "Install that library (Debian, Ubuntu: libx11-6 and libgl1)."
 EXAMPLES = """\
 Without files: an empty window, from which traces are opened, processes

@@ -3,3 +3,5 @@
 Needs the extra `desktop`; only the command that opens it imports it. It computes nothing: panels ask a source in
 threads and draw what it answered.
 """
+
+INSTEAD = "Without a screen: ggml-viz serve (in a browser) or ggml-viz top (in a terminal)."

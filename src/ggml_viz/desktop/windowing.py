@@ -8,7 +8,7 @@ from pathlib import Path
 import imgui_bundle
 
 from ggml_viz import system
-from ggml_viz.commands.view import INSTEAD
+from ggml_viz.desktop import INSTEAD
 from ggml_viz.errors import UserError
 
 _VISIBLE, _MAJOR = 0x00020004, 0x00022002
