@@ -47,19 +47,8 @@ def test_what_is_recorded_is_what_was_computed(tiny: Tiny, tmp_path: Path) -> No
 
 def test_children_and_what_they_become_are_recorded(tiny: Tiny, tmp_path: Path) -> None:
     trace = tmp_path / "t.ggmlviz"
-    subprocess.run(
-        [
-            GGML_VIZ,
-            "run",
-            "--quiet",
-            "-o",
-            trace,
-            "--",
-            *tiny("load", "run:2", "fork", "run:3", "exec", "load", "run:4"),
-        ],
-        check=True,
-        timeout=60,
-    )
+    steps = tiny("load", "run:2", "fork", "run:3", "exec", "load", "run:4")
+    subprocess.run([GGML_VIZ, "run", "--quiet", "-o", trace, "--", *steps], check=True, timeout=60)
     seen = report(trace)
     assert seen["graphs"]["runs"] == 2 + 2 * (3 + 4)
     assert seen["trace"]["lost"] == 0

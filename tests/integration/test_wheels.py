@@ -114,21 +114,19 @@ def test_wheel_installs_and_works(packages: Path, tmp_path: Path) -> None:
 
 def test_wheel_for_another_cpu_installs_and_works(packages: Path, tmp_path: Path) -> None:
     """By that CPU's own Python, and with its numpy."""
-    installed = tmp_path / "installed"
+    installed, trace = tmp_path / "installed", golden_trace(tmp_path)
     needed = ("numpy", "pydantic-settings", "rich")
     version = aarch64.python().name.removeprefix("python")
     runtimes.install_foreign(installed, wheel(packages, "linux-aarch64"), version, aarch64.PLATFORMS, needed)
     done = subprocess.run(
-        aarch64.command(aarch64.python(), "-B", "-m", "ggml_viz", "report", golden_trace(tmp_path)),
+        aarch64.command(aarch64.python(), "-B", "-m", "ggml_viz", "report", trace),
         env=aarch64.environment(PYTHONPATH=installed),
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    here = subprocess.run(
-        [sys.executable, "-m", "ggml_viz", "report", golden_trace(tmp_path)], capture_output=True, text=True
-    )
+    here = subprocess.run([sys.executable, "-m", "ggml_viz", "report", trace], capture_output=True, text=True)
     assert done.stdout == here.stdout
 
 

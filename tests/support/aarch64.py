@@ -82,9 +82,7 @@ def environment(**more: str | Path) -> dict[str, str]:
 
 def compile(target: Path, *arguments: str | Path) -> Path:
     """Compiles C sources into `target`, for the foreign root."""
-    flags = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
-    runtimes.call(sys.executable, "-m", "ziglang", "cc", "-target", TARGET.zig, *flags, *arguments, "-o", target)
-    return target
+    return runtimes.compile_for(TARGET.zig, target, *arguments)
 
 
 def tiny(folder: Path) -> Tiny:

@@ -6,7 +6,6 @@ Wheels for musl that have a ggml are of no use here: they are packed in a way th
 from __future__ import annotations
 
 import platform
-import sys
 from pathlib import Path
 
 from tests.support import runtimes
@@ -17,9 +16,7 @@ HERE = platform.machine()
 
 def compile(target: Path, *arguments: str | Path, cpu: str = HERE) -> Path:
     """Compiles C sources into `target`."""
-    flags = ("-dynamic", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
-    runtimes.call(sys.executable, "-m", "ziglang", "cc", "-target", _target(cpu), *flags, *arguments, "-o", target)
-    return target
+    return runtimes.compile_for(_target(cpu), target, "-dynamic", *arguments)
 
 
 def _target(cpu: str) -> str:

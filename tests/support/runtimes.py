@@ -84,6 +84,13 @@ def call(*command: str | Path, cwd: Path | None = None) -> None:
         raise RuntimeError(f"{line}\nexit status {result.returncode}\n{result.stdout[-8000:]}")
 
 
+def compile_for(zig: str, target: Path, *arguments: str | Path) -> Path:
+    """Compiles C sources into `target` for another system or CPU, which the compiler calls `zig`."""
+    flags = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
+    call(sys.executable, "-m", "ziglang", "cc", "-target", zig, *flags, *arguments, "-o", target)
+    return target
+
+
 # --- fetching ---
 
 

@@ -46,7 +46,7 @@ class Tiny:
 
 
 def compile_with_ggml(zig: str, kernels: str, name: str, *sources: Path, options: tuple[str, ...] = ()) -> Path:
-    """Compiles C sources together with ggml and its CPU backend, whose barriers are inlined: for another system or CPU.
+    """Compiles C sources together with ggml and its CPU backend, for another system or CPU.
 
     Args:
         zig: What the compiler calls that.

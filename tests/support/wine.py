@@ -164,9 +164,7 @@ def node_llama_cpp() -> Path:
 
 def compile(target: Path, source: Path) -> Path:
     """Compiles a C program for Windows."""
-    compiler = (sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-windows-gnu")
-    call(*compiler, "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-o", target, source)
-    return target
+    return runtimes.compile_for("x86_64-windows-gnu", target, source)
 
 
 def package(folder: Path) -> Path:
