@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,13 +164,13 @@ def test_running_program_is_shown_in_a_browser(windows: Windows, silero: Recorde
         served = Serving(process, process.stderr.readline().split()[0])
         live, trace = served.source("live", "running"), served.source("trace", "ready")
         assert live["pid"] == pid
-        counted = asked(served, f"/sources/{trace['id']}/sql", {"query": "select count(*) from runs"})
+        counted = served.post(f"/sources/{trace['id']}/sql", {"query": "select count(*) from runs"})
         assert counted["rows"] == [[graphs(silero.report)]]
         with looked_at(f"{served.url}#/{live['id']}/overview") as looked:
             looked.page.get_by_text("MUL_MAT").first.wait_for()
-            asked(served, f"/sources/{live['id']}/control", {"action": "pause"})
+            served.post(f"/sources/{live['id']}/control", {"action": "pause"})
             assert served.source("live", "paused")["pid"] == pid
-            asked(served, f"/sources/{live['id']}/control", {"action": "resume"})
+            served.post(f"/sources/{live['id']}/control", {"action": "resume"})
         assert not looked.errors
         (windows.folder / "seen").touch()
         assert served.source("live", "ended")["records"] > 0
@@ -179,15 +178,6 @@ def test_running_program_is_shown_in_a_browser(windows: Windows, silero: Recorde
         running.wait(60)  # its stderr may be kept open by what Wine has started with it
     assert running.returncode == 0
     assert 0 < graphs(report(windows.folder / "shown.ggmlviz")) <= said["chunks"]
-
-
-def asked(served: Serving, path: str, body: dict[str, str]) -> dict[str, Any]:
-    """What a server answers to something that is posted."""
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(f"{served.url}api/v1{path}", json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=60) as response:
-        answer: dict[str, Any] = json.load(response)
-    return answer
 
 
 def test_exit_statuses_and_refusals(windows: Windows) -> None:

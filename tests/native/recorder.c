@@ -147,7 +147,7 @@ static void record_again(void) {
         struct gv_recorder *recorder = gv_recorder_open(folder, "mine.1", trace_path, &late, &error);
         gv_recorder_drain(recorder, -1, 1, &status);
         CHECK_EQUAL(status.processes, 1);
-        CHECK_EQUAL((uint32_t)atomic_load(&view.segment->recorder), getpid());
+        CHECK_EQUAL(atomic_load(&view.segment->recorder), gv_process_word((uint32_t)getpid()));
         CHECK_EQUAL(atomic_load(&view.segment->recording), i);
         CHECK(!(atomic_load(&view.segment->control) & (GV_CONTROL_STOPPED | GV_CONTROL_PAUSED)));
         put(&view, 0, &record);

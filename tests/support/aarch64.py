@@ -46,7 +46,7 @@ def root() -> Path:
         if not (folder / "lib").exists():
             (folder / "lib").symlink_to("usr/lib")
 
-    return runtimes.once(f"aarch64-root-of-{len(_WANTED)}", make)
+    return runtimes.once(f"aarch64-root-{'-'.join(_WANTED)}", make)
 
 
 def silero() -> Path:

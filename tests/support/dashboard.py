@@ -43,6 +43,13 @@ class Serving:
         with urllib.request.urlopen(f"{self.url}api/v1{path}", timeout=60) as response:
             return json.load(response)
 
+    def post(self, path: str, body: dict[str, str]) -> Any:
+        """What it answers there to something that is posted."""
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}api/v1{path}", json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)
+
     def source(self, kind: str, *states: str) -> dict[str, Any]:
         """The first source of a kind, once it is in one of some states."""
         deadline = time.monotonic() + PATIENCE_MS / 1000

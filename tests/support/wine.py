@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
+from hatch_build import TARGETS
 from tests.support import runtimes
 from tests.support.runtimes import cache_folder, call, node_command, once
 from tools import wheels
@@ -120,8 +121,7 @@ def _make_python(folder: Path) -> None:
             shutil.copytree(apart, site, dirs_exist_ok=True)
         source = fetched / "random.c"
         source.write_text(_RANDOM)
-        compiler = (sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-windows-gnu", "-shared")
-        call(*compiler, "-o", folder / "bcryptprimitives.dll", source, "-ladvapi32")
+        compile(folder / "bcryptprimitives.dll", source, "-shared", "-ladvapi32")
 
 
 def _download(folder: Path, packages: tuple[tuple[str, str, str], ...], *options: str) -> None:
@@ -162,9 +162,9 @@ def node_llama_cpp() -> Path:
     return once(f"windows-node-llama-cpp-{_NODE_LLAMA_CPP}", make) / "package" / "bins" / "win-x64"
 
 
-def compile(target: Path, source: Path) -> Path:
-    """Compiles a C program for Windows."""
-    return runtimes.compile_for("x86_64-windows-gnu", target, source)
+def compile(target: Path, *arguments: str | Path) -> Path:
+    """Compiles C sources into `target`, for Windows."""
+    return runtimes.compile_for(TARGETS["windows-x86_64"].zig, target, *arguments)
 
 
 def package(folder: Path) -> Path:

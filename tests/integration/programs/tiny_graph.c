@@ -24,9 +24,9 @@ __attribute__((visibility("default"))) int tiny_compute_graph(int threads, int r
     for (int run = 1; run <= runs && right; run++) {
         float values[ELEMENTS] = {[ELEMENTS - 1] = (float)run};
         ggml_backend_tensor_set(input, values, 0, sizeof values);
-        ggml_backend_graph_compute(backend, graph); /* what it returns for success has changed once */
+        right = ggml_backend_graph_compute(backend, graph) == GGML_STATUS_SUCCESS;
         ggml_backend_tensor_get(output, values, 0, sizeof values);
-        right = values[ELEMENTS - 1] == (float)run * (1ull << TINY_NODES);
+        right = right && values[ELEMENTS - 1] == (float)run * (1ull << TINY_NODES);
     }
     ggml_backend_buffer_free(buffer);
     ggml_backend_free(backend);
